@@ -1,0 +1,1 @@
+"""Measurements beside what they are compared to; none is a timed test."""

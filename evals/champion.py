@@ -1,0 +1,60 @@
+"""Run the released champion on the present gate and critical rows, so that candidates are compared like with like."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from evals.data import Row, Split
+from evals.run import EVALUATED, evaluated_rows, run
+from evals.score import judge_rows
+from evals.scored import Scored, read_outcomes, write_outcomes
+from evals.workspace import Workspace, read_json, write_json
+from orchestrator.catalogue import find_model
+from orchestrator.llm import LLM
+from orchestrator.prompts import Renderer
+from orchestrator.release import MANIFEST, Release, load_release
+
+FOLDER = "champion"
+COMPARED = tuple(split for split in EVALUATED if split != Split.CALIBRATION)
+
+
+def current_release(workspace: Workspace) -> Release | None:
+    """Return the workspace's champion, verified, or None where nothing has been promoted yet."""
+    return load_release(workspace.champion) if (workspace.champion / MANIFEST).exists() else None
+
+
+def compared_rows(workspace: Workspace) -> list[Row]:
+    """Return the rows that candidates and champion are compared on."""
+    return evaluated_rows(workspace, COMPARED)
+
+
+async def run_champion(workspace: Workspace, release: Release, llm: LLM, *, concurrency: int) -> list[Scored]:
+    """Return the outcomes of a release, judged with its own frozen calibration and thresholds."""
+    rows = compared_rows(workspace)
+    model = find_model(release.manifest.model)
+    render = Renderer(release.prompt, model, release.examples)
+    answers = await run(rows, release.prompt, render, llm, concurrency=concurrency, title="champion")
+    return judge_rows(rows, [a.answer for a in answers], release.local_classifier(), release.manifest.tuning, model)
+
+
+def write_champion(workspace: Workspace, release: Release | None, outcomes: Sequence[Scored]) -> None:
+    """Write ``reports/champion/{outcomes.jsonl,champion.json}``; both are empty of content without a champion."""
+    digest = write_outcomes(_path(workspace, "outcomes.jsonl"), outcomes)
+    identity: dict[str, Any] = {"release": None, "candidate": None, "outcomes_sha256": digest}
+    if release is not None:
+        identity |= {"release": release.manifest.id, "candidate": release.manifest.candidate}
+    write_json(_path(workspace, "champion.json"), identity)
+
+
+def read_champion(workspace: Workspace) -> tuple[dict[str, Any], list[Scored] | None]:
+    """Return the champion's identity and outcomes; the outcomes are None without a champion."""
+    identity = read_json(_path(workspace, "champion.json"), "run `dvc repro`")
+    if identity["release"] is None:
+        return identity, None
+    return identity, read_outcomes(_path(workspace, "outcomes.jsonl"))
+
+
+def _path(workspace: Workspace, name: str) -> Path:
+    return workspace.report(FOLDER, name)

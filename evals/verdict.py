@@ -1,0 +1,70 @@
+"""Judge one candidate's files against the champion's, and write its verdict and leaderboard entry."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from evals.champion import compared_rows, read_champion
+from evals.data import Split, split_digest
+from evals.errors import EvalError
+from evals.gate import gate
+from evals.scored import Scored, read_outcomes
+from evals.workspace import Workspace, read_json, write_json
+
+
+def judge_candidate(workspace: Workspace, candidate: str) -> dict[str, Any]:
+    """Return the gate's verdict on a candidate from its files. Files that do not fit together fail it."""
+    rows = compared_rows(workspace)
+    champion, champion_outcomes = read_champion(workspace)
+    outcomes, doubts = _trusted_outcomes(workspace, candidate)
+    digests = {split: split_digest([row for row in rows if row.split == split]) for split in (Split.GATE, Split.CRITICAL)}
+    if outcomes:
+        evaluated = read_json(workspace.report(candidate, "metrics.json"), "run `dvc repro`").get("data", {})
+        foreign = [split.value for split, digest in digests.items() if evaluated.get(split.value) != digest]
+        if foreign:
+            doubts.append(f"the outcomes are of other data ({', '.join(foreign)} changed): run `dvc repro`")
+    if champion_outcomes is not None:
+        actual = hashlib.sha256((workspace.reports / "champion" / "outcomes.jsonl").read_bytes()).hexdigest()
+        if actual != champion["outcomes_sha256"]:
+            doubts.append("the champion's outcomes were edited: run `dvc repro`")
+    verdict = gate(outcomes, champion_outcomes, [row.id for row in rows], workspace.params().gate, doubts=doubts)
+    return {"candidate": candidate, "champion": champion["candidate"], "release": champion["release"], **verdict}
+
+
+def write_verdict(workspace: Workspace, candidate: str) -> dict[str, Any]:
+    """Write ``reports/<candidate>/verdict.json`` and the candidate's entry for the leaderboard."""
+    verdict = judge_candidate(workspace, candidate)
+    write_json(workspace.report(candidate, "verdict.json"), verdict)
+    report = read_json(workspace.report(candidate, "metrics.json"), "run `dvc repro`")
+    entry = {
+        "candidate": candidate,
+        "prompt": report["prompt"],
+        "model": report["model"],
+        "champion": verdict["champion"] == candidate,
+        "verdict": verdict["verdict"],
+        "reasons": verdict["reasons"],
+        **report["gate"],
+        "critical_capture": report["critical"]["safety_capture"],
+        "critical_missed": report["critical"]["missed"],
+        "nll_out_of_fold": report["fit"]["nll_out_of_fold"],
+        "threshold": report["fit"]["threshold"],
+    }
+    write_json(workspace.reports / "entries" / f"{candidate}.json", entry)
+    return verdict
+
+
+def _trusted_outcomes(workspace: Workspace, candidate: str) -> tuple[list[Scored], list[str]]:
+    """Return a candidate's outcomes and what speaks against trusting them."""
+    path = workspace.report(candidate, "outcomes.jsonl")
+    try:
+        report = read_json(workspace.report(candidate, "metrics.json"), "run `dvc repro`")
+        outcomes = read_outcomes(path)
+    except EvalError as error:
+        return [], [str(error)]
+    doubts = []
+    if report.get("candidate") != candidate:
+        doubts.append(f"metrics.json is of {report.get('candidate')!r}, not of {candidate!r}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != report.get("outcomes_sha256"):
+        doubts.append("the outcomes were edited after they were scored (their hash is not the one in metrics.json)")
+    return outcomes, doubts

@@ -1,0 +1,77 @@
+"""Open what a program needs: the LLM behind a model's name, and the orchestrator around a release."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from orchestrator.catalogue import Model, find_model
+from orchestrator.classify import Classifier
+from orchestrator.engine import Orchestrator, standard_workflows
+from orchestrator.llm import LLM, OpenAIChat, openai_client, openai_key
+from orchestrator.local import embedded_server
+from orchestrator.prompts import Renderer
+from orchestrator.release import Release
+from orchestrator.resilience import Retrying
+from orchestrator.store.ledger import Ledger
+from orchestrator.workflows.service_action import LocalOrders
+
+# The local adapter's orders, until a real order system is connected.
+DEMO_ORDERS: dict[str, dict[str, Any]] = {
+    "ORD-100234": {"status": "shipped", "carrier": "national post", "expected": "in two working days"},
+    "ORD-100871": {"status": "being packed", "carrier": None, "expected": "in four working days"},
+}
+
+
+@asynccontextmanager
+async def open_llm(
+    model: Model, environment: Mapping[str, str], *, connections: int = 16, deadline_s: float = 60.0, attempts: int = 3
+) -> AsyncIterator[LLM]:
+    """Yield the LLM of a model: the embedded one, OpenAI, or the server at ``LLM_BASE_URL`` for either.
+
+    Raises ``CatalogueError`` when an OpenAI model has no key.
+    """
+    async with AsyncExitStack() as stack:
+        base_url = environment.get("LLM_BASE_URL")
+        if base_url:
+            key = environment.get("LLM_API_KEY", "none")
+        elif model.provider == "embedded":
+            base_url = stack.enter_context(embedded_server(model))
+            key = "none"
+        else:
+            base_url, key = environment.get("OPENAI_BASE_URL"), openai_key(environment, model.id)
+        client = openai_client(base_url=base_url, api_key=key, connections=connections)
+        chat = OpenAIChat(client, deadline_s=deadline_s)
+        stack.push_async_callback(chat.aclose)
+        yield Retrying(chat, attempts=attempts)
+
+
+def open_classifier(release: Release, llm: LLM) -> Classifier:
+    """Return the classifier of a release over an LLM."""
+    return Classifier(
+        prompt=release.prompt,
+        render=Renderer(release.prompt, find_model(release.manifest.model), release.examples),
+        llm=llm,
+        local=release.local_classifier(),
+        tuning=release.manifest.tuning,
+    )
+
+
+@asynccontextmanager
+async def open_orchestrator(
+    release: Release, environment: Mapping[str, str], *, database_url: str, deadline_s: float = 30.0, connections: int = 100
+) -> AsyncIterator[Orchestrator]:
+    """Yield the orchestrator of a release, its LLM and its ledger open; both are closed afterwards."""
+    model = find_model(release.manifest.model)
+    async with open_llm(model, environment, connections=connections, deadline_s=deadline_s, attempts=1) as llm:
+        ledger = Ledger.at(database_url)
+        try:
+            yield Orchestrator(
+                release=release.manifest.id,
+                classifier=open_classifier(release, llm),
+                workflows=standard_workflows(LocalOrders(DEMO_ORDERS)),
+                ledger=ledger,
+            )
+        finally:
+            ledger.close()

@@ -1,0 +1,53 @@
+"""The orchestrator: ``Message -> Outcome``. Classify, run the category's workflow, record both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestrator.classify import Classifier
+from orchestrator.knowledge_base import KnowledgeBase, load_articles
+from orchestrator.schema import Category, Message, Outcome
+from orchestrator.store.ledger import Ledger
+from orchestrator.workflows.base import Workflow
+from orchestrator.workflows.informational import Informational
+from orchestrator.workflows.safety_compliance import SafetyCompliance
+from orchestrator.workflows.service_action import OrderLookup, ServiceAction
+
+
+@dataclass(frozen=True)
+class Orchestrator:
+    """A classifier, three workflows and the ledger."""
+
+    release: str
+    classifier: Classifier
+    workflows: Mapping[Category, Workflow]
+    ledger: Ledger
+
+    async def handle(self, message: Message, *, request_id: str | None = None) -> Outcome:
+        """Handle one message. When this returns, the outcome is durably recorded."""
+        started = time.perf_counter()
+        classification = await self.classifier(message)
+        result = self.workflows[classification.decision.category](message, classification)
+        outcome = Outcome(
+            request_id=request_id or str(uuid.uuid4()),
+            release=self.release,
+            classification=classification,
+            result=result,
+            processing_time_ms=(time.perf_counter() - started) * 1000,
+        )
+        await asyncio.to_thread(self.ledger.record, message, outcome)
+        took = (time.perf_counter() - started) * 1000
+        return outcome.model_copy(update={"processing_time_ms": took})
+
+
+def standard_workflows(orders: OrderLookup) -> dict[Category, Workflow]:
+    """Return the three workflows with the packaged knowledge base."""
+    return {
+        Category.INFORMATIONAL: Informational(KnowledgeBase(load_articles())),
+        Category.SERVICE_ACTION: ServiceAction(orders),
+        Category.SAFETY_COMPLIANCE: SafetyCompliance(),
+    }

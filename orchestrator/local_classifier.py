@@ -1,0 +1,67 @@
+"""The local classifier: word and character TF-IDF with multinomial logistic regression.
+
+It is the baseline every LLM candidate is measured against, the degraded mode when the LLM is down, and a
+second opinion on safety. It is trained on the dev split by ``evals`` and stored as JSON, so loading one
+runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from orchestrator.errors import ReleaseError
+from orchestrator.schema import CATEGORIES, Probabilities
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+CANDIDATE = "local-tfidf"
+VIEWS: dict[str, dict[str, Any]] = {
+    "word": {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True},
+    "char": {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True},
+}
+
+
+class LocalClassifier:
+    """Linear scores over two TF-IDF views of the text, through a softmax."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        """Take the parameters as ``evals.local`` writes them."""
+        self._views = [_vectorizer(name, parameters["views"][name]) for name in VIEWS]
+        self._coefficients = np.array(parameters["coefficients"], dtype=np.float64)  # (3, terms)
+        self._intercepts = np.array(parameters["intercepts"], dtype=np.float64)  # (3,)
+        terms = sum(len(parameters["views"][name]["terms"]) for name in VIEWS)
+        if self._coefficients.shape != (len(CATEGORIES), terms) or self._intercepts.shape != (len(CATEGORIES),):
+            raise ReleaseError("the local classifier's coefficients do not fit its terms: train it again (dvc repro)")
+
+    @classmethod
+    def load(cls, path: Path) -> LocalClassifier:
+        """Read a classifier; raise ``ReleaseError`` when the file is missing or not one."""
+        try:
+            return cls(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ReleaseError(f"{path}: not a local classifier ({error}); run `dvc repro local`") from None
+
+    def __call__(self, text: str) -> Probabilities:
+        """Return the (uncalibrated) probabilities of one text."""
+        scores = self._intercepts.copy()
+        at = 0
+        for view in self._views:
+            features = view.transform([text])
+            block = self._coefficients[:, at : at + features.shape[1]]
+            scores += block[:, features.indices] @ features.data
+            at += features.shape[1]
+        weights = np.exp(scores - scores.max())
+        return Probabilities.from_vector(weights)
+
+
+def _vectorizer(name: str, view: dict[str, Any]) -> TfidfVectorizer:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(vocabulary=view["terms"], **VIEWS[name])
+    vectorizer.idf_ = np.array(view["idf"], dtype=np.float64)
+    return vectorizer

@@ -1,0 +1,1 @@
+"""The HTTP shim: limits, telemetry and problem reports around ``orchestrator``."""
