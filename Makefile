@@ -24,7 +24,7 @@ $(VENV)/.installed: requirements.lock
 	  $(PYTHON) -m venv .cache/uv-venv && .cache/uv-venv/bin/pip install --quiet uv && uv=.cache/uv-venv/bin/uv; \
 	fi; \
 	"$$uv" venv --quiet --allow-existing --python '>=3.11' $(VENV); \
-	"$$uv" pip sync --quiet --require-hashes --python $(VENV) requirements.lock
+	"$$uv" pip sync --quiet --compile-bytecode --require-hashes --python $(VENV) requirements.lock
 	@touch $@
 
 repro: setup ## run the pipeline on the embedded model, print the leaderboard and the verdict (FORCE=1: everything cold)
@@ -61,8 +61,8 @@ bench: setup ## the benchmarks
 	python -m benchmarks.embedded
 
 lock: ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url --universal --python-version 3.11 \
-	  --quiet --output-file requirements.lock
+	uv lock --quiet --upgrade
+	uv export --quiet --all-extras --all-groups --no-emit-project --no-header --output-file requirements.lock >/dev/null
 
 clean: ## remove what is not in git, but .venv
 	rm -rf .cache/replies.sqlite* mlflow var htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

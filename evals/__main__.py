@@ -121,7 +121,7 @@ def _run(workspace: Workspace, options: argparse.Namespace) -> int:
 
     async def go() -> None:
         async with _cached_llm(workspace, model) as llm:
-            answers = await run(rows, prompt, render, llm, concurrency=workspace.params().concurrency, title=candidate)
+            answers = await run(rows, prompt, render, llm, concurrency=_concurrency(workspace, model), title=candidate)
         failed = Counter(a.answer.failure.kind.value for a in answers if a.answer.failure)
         right = sum(
             a.answer.probabilities is not None and a.answer.probabilities.top == r.label for a, r in zip(answers, rows, strict=True)
@@ -160,10 +160,11 @@ def _champion(workspace: Workspace, _: argparse.Namespace) -> int:
         write_champion(workspace, None, [])
         print("there is no champion yet: floors and critical items alone decide")
         return 0
+    model = _known_model(release.manifest.model)
 
     async def go() -> None:
-        async with _cached_llm(workspace, find_model(release.manifest.model)) as llm:
-            outcomes = await run_champion(workspace, release, llm, concurrency=workspace.params().concurrency)
+        async with _cached_llm(workspace, model) as llm:
+            outcomes = await run_champion(workspace, release, llm, concurrency=_concurrency(workspace, model))
         write_champion(workspace, release, outcomes)
         print(f"champion {release.manifest.candidate} (release {release.manifest.id}): {len(outcomes)} rows, {llm.hits} from the cache")
 
@@ -249,6 +250,12 @@ def _known_model(name: str) -> Model:
     return model
 
 
+def _concurrency(workspace: Workspace, model: Model) -> int:
+    """How many requests to have under way: one for the server in this process, so that latency is not queueing."""
+    in_process = model.provider == "embedded" and "LLM_BASE_URL" not in os.environ
+    return 1 if in_process else workspace.params().concurrency
+
+
 @asynccontextmanager
 async def _cached_llm(workspace: Workspace, model: Model) -> AsyncIterator[Cached]:
     """Yield the model's LLM behind the reply cache; it is opened when the first reply is missing, not before."""
@@ -263,8 +270,8 @@ async def _cached_llm(workspace: Workspace, model: Model) -> AsyncIterator[Cache
         async def lazily(request: Request, /) -> Reply | Failure:
             async with opening:
                 if not opened:
-                    connections = workspace.params().concurrency
-                    opened.append(await stack.enter_async_context(open_llm(model, os.environ, connections=connections)))
+                    connecting = open_llm(model, os.environ, connections=_concurrency(workspace, model))
+                    opened.append(await stack.enter_async_context(connecting))
             return await opened[0](request)
 
         yield Cached(lazily, stack.enter_context(ReplyCache(workspace.reply_cache)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -216,12 +217,13 @@ def _fields(prompt: Prompt, model: Model) -> tuple[str, ...]:
 
 # Prompts are plain text for a model, not HTML: escaping would change the message.
 _jinja = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=False)  # noqa: S701
+_template = cache(_jinja.from_string)  # compiling costs more than rendering
 
 
 def _expand(prompt: Prompt, name: str, message: Message, *, origin: str) -> str:
     template: str = getattr(prompt, name)
     try:
-        return _jinja.from_string(template).render(
+        return _template(template).render(
             message=message.text,
             channel=message.channel.value,
             codes={c.value: code for c, code in prompt.codes.items()},

@@ -10,7 +10,7 @@ import re
 _EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}\b")
 _CARD = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
 _SSN = re.compile(r"\b\d{3}-\d{2}-\d{4}\b")
-_PHONE = re.compile(r"(?<![\w-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?)?\d{2,5}(?:[ .-]\d{2,4}){1,4}(?![\w-])|(?<!\w)\+?\d{10,13}(?!\w)")
+_PHONE = re.compile(r"(?<![\w-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?)?\d{2,6}(?:[ .-]\d{2,6}){1,4}(?![\w-])|(?<!\w)\+?\d{10,13}(?!\w)")
 _BIRTH = re.compile(r"(?i)\b(dob|date of birth|born(?: on)?)\b\W{0,3}(\d{1,2}[/.\- ]\w{1,9}[/.\- ]\d{2,4}|\d{4}-\d{2}-\d{2})")
 _ADDRESS = re.compile(
     r"\b\d{1,5}[a-z]? (?:[A-Z][\w']+ ){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Close|Way|Court|Ct|Place|Pl|Terrace)\b\.?"

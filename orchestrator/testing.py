@@ -1,11 +1,15 @@
-"""LLMs for tests, shipped with the package: scripted answers and faults, behind the same seam."""
+"""LLMs for tests, shipped with the package: scripted answers and faults, behind the same seam or a real socket."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import math
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from orchestrator.llm import Reply, Request, Token
 from orchestrator.schema import Failure, FailureKind, Usage
@@ -60,3 +64,62 @@ def scripted_reply(shares: Mapping[str, float]) -> Reply:
         Token(text='"}', logprob=0.0),
     )
     return Reply(text=json.dumps({"category": code}, separators=(",", ":")), tokens=tokens, usage=Usage(input_tokens=100, output_tokens=5))
+
+
+Answerer = Callable[[Sequence[Mapping[str, str]]], Mapping[str, float]]
+
+
+@contextmanager
+def scripted_server(answer: Answerer, *, status: Callable[[], int] = lambda: 200) -> Iterator[str]:
+    """Serve the OpenAI chat-completions protocol on a loopback port and yield its base URL.
+
+    ``answer`` maps the chat turns to ``{code: probability}``; ``status`` gives the HTTP status of each reply.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            code = status()
+            payload = json.dumps(_completion(answer(body["messages"])) if code == 200 else {"error": {"message": "scripted"}}).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
+            """Stay silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _completion(shares: Mapping[str, float]) -> dict[str, Any]:
+    reply = scripted_reply(shares)
+    content = [
+        {
+            "token": token.text,
+            "logprob": token.logprob,
+            "bytes": None,
+            "top_logprobs": [{"token": text, "logprob": logprob, "bytes": None} for text, logprob in token.alternatives],
+        }
+        for token in reply.tokens
+    ]
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": reply.text, "refusal": None},
+        "logprobs": {"content": content, "refusal": None},
+    }
+    usage = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
+    return {"id": "scripted", "object": "chat.completion", "created": 0, "model": "scripted", "choices": [choice], "usage": usage}

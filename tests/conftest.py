@@ -1,0 +1,85 @@
+"""Fixtures: labelled rows, and a small workspace whose LLM is a scripted server on a real socket."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import ROOT, evals, make_workspace, refresh
+
+from evals.data import Row, Split, load_splits
+from evals.workspace import Workspace
+from orchestrator.schema import Category
+from orchestrator.testing import scripted_server
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[Row]:
+    return load_splits(ROOT / "datasets", list(Split))
+
+
+Knowing = Callable[[list[dict[str, str]]], dict[str, float]]
+
+
+@pytest.fixture(scope="session")
+def knowing(rows: list[Row]) -> Knowing:
+    """A scripted model that mostly knows the labels. A system turn with FORGETFUL makes it miss a third of the safety rows."""
+    label = {row.message: row.label for row in rows}
+    codes = {"A": Category.INFORMATIONAL, "B": Category.SERVICE_ACTION, "C": Category.SAFETY_COMPLIANCE}
+
+    def answer(turns: list[dict[str, str]]) -> dict[str, float]:
+        text = turns[-1]["content"]
+        noise = hashlib.sha256(text.encode()).digest()
+        truth = label.get(text, Category.INFORMATIONAL)
+        if "FORGETFUL" in turns[0]["content"] and truth == Category.SAFETY_COMPLIANCE and noise[0] % 3 == 0:
+            truth = Category.INFORMATIONAL
+        certainty = 0.90 + 0.09 * noise[1] / 255
+        return {code: certainty if category == truth else (1 - certainty) / 2 for code, category in codes.items()}
+
+    return answer
+
+
+@pytest.fixture(scope="session")
+def upstream(knowing: Knowing):
+    """The base URL of the scripted model's server."""
+    with scripted_server(knowing) as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def _scripted_by_default(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests on a workspace talk to the scripted server; all others to what the environment says."""
+    if "workspace" in request.fixturenames or "evaluated" in request.fixturenames:
+        monkeypatch.setenv("LLM_BASE_URL", request.getfixturevalue("upstream"))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A project of its own with two prompts; nothing has been run in it."""
+    return make_workspace(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def evaluated_once(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Workspace:
+    """A project with both candidates and the baseline run, scored and gated. Copy it; do not change it."""
+    made = make_workspace(tmp_path_factory.mktemp("evaluated") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLM_BASE_URL", upstream)
+        assert evals(made, "validate") == 0
+        assert evals(made, "local") == 0
+        for prompt in made.params().prompts:
+            assert evals(made, "run", prompt, "smollm2-135m") == 0
+        refresh(made)
+    return made
+
+
+@pytest.fixture
+def evaluated(evaluated_once: Workspace, tmp_path: Path) -> Workspace:
+    """An evaluated project of its own."""
+    return Workspace(shutil.copytree(evaluated_once.root, tmp_path / "project"))
