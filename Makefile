@@ -30,6 +30,7 @@ $(VENV)/.installed: requirements.lock
 repro: setup ## run the pipeline on the embedded model, print the leaderboard and the verdict (FORCE=1: everything cold)
 	$(if $(FORCE),rm -f .cache/replies.sqlite*)
 	dvc repro $(if $(FORCE),--force)
+	python -m evals track
 	python -m evals leaderboard
 
 test: setup ## run the tests

@@ -6,9 +6,12 @@ import math
 from itertools import combinations
 from typing import Any
 
+from evals.champion import FOLDER as CHAMPION
 from evals.data import Split
 from evals.gate import compare_pair
-from evals.scored import read_outcomes
+from evals.reliability import reliability
+from evals.scored import Scored, read_outcomes
+from evals.verdict import champion_entry
 from evals.workspace import Workspace, read_json, write_json, write_lines
 from orchestrator.local_classifier import CANDIDATE as LOCAL
 
@@ -22,6 +25,8 @@ ROWS = (
 def compare(workspace: Workspace) -> dict[str, Any]:
     """Write and return the leaderboard, best first: champion, then gate passers, by out-of-fold NLL."""
     entries = [read_json(workspace.reports / "entries" / f"{candidate}.json", "run `dvc repro`") for candidate in workspace.candidates()]
+    if not any(entry["champion"] for entry in entries) and (champion := champion_entry(workspace)):
+        entries.append(champion)
     entries.sort(key=_rank)
     board = {
         "split": Split.GATE.value,
@@ -31,8 +36,25 @@ def compare(workspace: Workspace) -> dict[str, Any]:
     }
     write_json(workspace.reports / "leaderboard.json", board)
     write_lines(workspace.reports / "leaderboard.md", markdown(board))
-    write_json(workspace.reports / "comparison.json", _pairs(workspace, [entry["candidate"] for entry in entries]))
+    gate = {entry["candidate"]: _gate_rows(workspace, entry["candidate"]) for entry in entries}
+    pairs = [{"candidate": a, "against": b, **compare_pair(gate[a], gate[b])} for a, b in combinations(gate, 2)]
+    write_json(workspace.reports / "comparison.json", pairs)
+    write_lines(workspace.reports / "plots" / "reliability.csv", reliability_csv(gate))
+    write_lines(workspace.reports / "plots" / "confusion.csv", confusion_csv(gate[entries[0]["candidate"]]))
     return board
+
+
+def reliability_csv(gate: dict[str, list[Scored]]) -> list[str]:
+    """Return the calibrated reliability of every candidate as CSV lines, for `dvc plots`."""
+    lines = ["candidate,confidence,accuracy,n"]
+    for candidate, rows in gate.items():
+        lines += [f"{candidate},{x:.4f},{y:.4f},{n}" for x, y, n in reliability(rows, calibrated=True)]
+    return lines
+
+
+def confusion_csv(rows: list[Scored]) -> list[str]:
+    """Return label and decision of every row of the first candidate as CSV lines, for `dvc plots`."""
+    return ["label,decided", *(f"{row.label.value},{row.classification.decision.category.value}" for row in rows)]
 
 
 def remarks(entries: list[dict[str, Any]]) -> list[str]:
@@ -97,12 +119,10 @@ def _rank(entry: dict[str, Any]) -> tuple[bool, int, float, str]:
     return (not entry["champion"], order[entry["verdict"]], math.inf if loss is None else loss, entry["candidate"])
 
 
-def _pairs(workspace: Workspace, candidates: list[str]) -> list[dict[str, Any]]:
-    gate = {
-        candidate: [row for row in read_outcomes(workspace.report(candidate, "outcomes.jsonl")) if row.split == Split.GATE]
-        for candidate in candidates
-    }
-    return [{"candidate": a, "against": b, **compare_pair(gate[a], gate[b])} for a, b in combinations(candidates, 2)]
+def _gate_rows(workspace: Workspace, candidate: str) -> list[Scored]:
+    folder = candidate if candidate in workspace.candidates() else CHAMPION
+    rows = read_outcomes(workspace.report(folder, "outcomes.jsonl"))
+    return [row for row in rows if row.split == Split.GATE]
 
 
 def _estimate(estimate: dict[str, Any]) -> str:

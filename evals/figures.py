@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evals import metrics
+from evals.reliability import reliability
 from evals.scored import Scored
 from orchestrator.schema import CATEGORIES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BINS = 8
 INK, FAINT, RAW, CALIBRATED = "#22303c", "#c9d1d9", "#d08770", "#2e7d6b"
 
 
@@ -25,20 +24,11 @@ def reliability_figure(candidate: str, rows: Sequence[Scored]) -> Figure:
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1.5, zorder=1)
-    answered = [row for row in rows if row.classification.failure is None]
-    labels = metrics.label_indices(answered)
-    for name, colour, pick in (("raw", RAW, True), ("calibrated", CALIBRATED, False)):
-        distributions = (r.classification.raw_probabilities if pick else r.classification.probabilities for r in answered)
-        probabilities = metrics.matrix(distributions)
-        if not len(probabilities):
-            continue
-        confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-        parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), BINS) if len(part)]
-        x = [confidence[part].mean() for part in parts]
-        y = [right[part].mean() for part in parts]
-        axes.plot(x, y, marker="o", color=colour, label=name, zorder=2)
+    for name, colour, calibrated in (("raw", RAW, False), ("calibrated", CALIBRATED, True)):
+        bins = reliability(rows, calibrated=calibrated)
+        axes.plot([x for x, _, _ in bins], [y for _, y, _ in bins], marker="o", color=colour, label=name, zorder=2)
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", aspect="equal")
-    axes.set_title(f"{candidate}\nreliability on {len(answered)} gate messages", fontsize=10, color=INK)
+    axes.set_title(f"{candidate}\nreliability on {len(rows)} gate messages", fontsize=10, color=INK)
     axes.legend(frameon=False, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     return figure

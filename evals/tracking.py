@@ -49,7 +49,7 @@ def track(workspace: Workspace) -> list[str]:
         mlflow.log_params(_flat(workspace.params().model_dump(mode="json")))
         for name in ("leaderboard.json", "leaderboard.md"):
             mlflow.log_artifact(str(workspace.reports / name))
-        for entry in board["candidates"]:
+        for entry in _own(workspace, board):
             _log_candidate(workspace, experiment, entry)
             made.append(entry["candidate"])
     _register_prompts(workspace, board)
@@ -64,6 +64,11 @@ def _experiment(client: MlflowClient, workspace: Workspace) -> str:
     local = "MLFLOW_TRACKING_URI" not in os.environ
     location = (workspace.root / "mlflow" / "artifacts").resolve().as_uri() if local else None
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+
+
+def _own(workspace: Workspace, board: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries that this pipeline ran; a champion shown beside them for comparison is not logged again."""
+    return [entry for entry in board["candidates"] if entry["candidate"] in workspace.candidates()]
 
 
 def _log_candidate(workspace: Workspace, experiment: str, entry: dict[str, Any]) -> None:
@@ -98,33 +103,25 @@ def _log_candidate(workspace: Workspace, experiment: str, entry: dict[str, Any])
 
 def _register_prompts(workspace: Workspace, board: dict[str, Any]) -> None:
     """Put each prompt text into the registry once, told apart by its hash, and move the alias ``champion``."""
-    from mlflow import genai
-
-    versions: dict[str, int] = {}
-    for name in workspace.params().prompts:
-        prompt = load_prompt(workspace.prompts / f"{name}.yaml")
-        registered = f"{PROMPT}-{name.removeprefix('classify-')}"
-        version = _version_of(registered, prompt.sha256)
-        if version is None:
-            # Jinja2's syntax is not MLflow's: the text is stored as it is and rendered by us alone.
-            text = (workspace.prompts / f"{name}.yaml").read_text(encoding="utf-8")
-            made = genai.register_prompt(registered, text, commit_message=prompt.title, tags={"sha256": prompt.sha256})
-            version = int(made.version)
-        versions[name] = version
-    champion = next((entry["prompt"] for entry in board["candidates"] if entry["champion"]), None)
-    if champion in versions:
-        genai.set_prompt_alias(f"{PROMPT}-{champion.removeprefix('classify-')}", "champion", versions[champion])
-
-
-def _version_of(registered: str, sha256: str) -> int | None:
     import mlflow
+    from mlflow import genai
     from mlflow.exceptions import MlflowException
 
     try:
-        versions = list(mlflow.MlflowClient().search_prompt_versions(registered))
-    except MlflowException:  # not registered yet
-        return None
-    return next((int(v.version) for v in versions if v.tags.get("sha256") == sha256), None)
+        known = {v.tags.get("sha256"): int(v.version) for v in mlflow.MlflowClient().search_prompt_versions(PROMPT)}
+    except MlflowException:  # nothing is registered yet
+        known = {}
+    champion = next((entry["prompt"] for entry in board["candidates"] if entry["champion"]), None)
+    for name in workspace.params().prompts:
+        path = workspace.prompts / f"{name}.yaml"
+        prompt = load_prompt(path)
+        if prompt.sha256 not in known:
+            # Jinja2's syntax is not MLflow's: the file is stored as it is and rendered by us alone.
+            tags = {"sha256": prompt.sha256, "prompt": name}
+            made = genai.register_prompt(PROMPT, path.read_text(encoding="utf-8"), commit_message=prompt.title, tags=tags)
+            known[prompt.sha256] = int(made.version)
+        if name == champion:
+            genai.set_prompt_alias(PROMPT, "champion", known[prompt.sha256])
 
 
 def _table(outcomes: list[Scored], data: Any) -> Any:
@@ -171,7 +168,7 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _digest(workspace: Workspace, board: dict[str, Any]) -> str:
     """Return the hash of everything that is logged."""
     digest = hashlib.sha256(json.dumps(board, sort_keys=True).encode())
-    for entry in board["candidates"]:
+    for entry in _own(workspace, board):
         for name in ("metrics.json", "outcomes.jsonl", "verdict.json"):
             digest.update(_bytes(workspace.report(entry["candidate"], name)))
     return digest.hexdigest()

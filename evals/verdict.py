@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from evals.champion import compared_rows, read_champion
+from evals.champion import compared_rows, current_release, read_champion
 from evals.data import Split, split_digest
 from evals.errors import EvalError
 from evals.gate import gate
+from evals.score import measure
 from evals.scored import Scored, read_outcomes
 from evals.workspace import Workspace, read_json, write_json
 
@@ -37,11 +38,17 @@ def write_verdict(workspace: Workspace, candidate: str) -> dict[str, Any]:
     verdict = judge_candidate(workspace, candidate)
     write_json(workspace.report(candidate, "verdict.json"), verdict)
     report = read_json(workspace.report(candidate, "metrics.json"), "run `dvc repro`")
-    entry = {
-        "candidate": candidate,
+    write_json(workspace.reports / "entries" / f"{candidate}.json", entry(report, verdict))
+    return verdict
+
+
+def entry(report: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any]:
+    """Return a candidate's entry for the leaderboard from its metrics and its verdict."""
+    return {
+        "candidate": report["candidate"],
         "prompt": report["prompt"],
         "model": report["model"],
-        "champion": verdict["champion"] == candidate,
+        "champion": verdict["champion"] == report["candidate"],
         "verdict": verdict["verdict"],
         "reasons": verdict["reasons"],
         **report["gate"],
@@ -50,8 +57,19 @@ def write_verdict(workspace: Workspace, candidate: str) -> dict[str, Any]:
         "nll_out_of_fold": report["fit"]["nll_out_of_fold"],
         "threshold": report["fit"]["threshold"],
     }
-    write_json(workspace.reports / "entries" / f"{candidate}.json", entry)
-    return verdict
+
+
+def champion_entry(workspace: Workspace) -> dict[str, Any] | None:
+    """Return the champion's entry from its own run, for boards whose candidates it is not among; None without one."""
+    identity, outcomes = read_champion(workspace)
+    release = current_release(workspace)
+    if outcomes is None or release is None:
+        return None
+    params = workspace.params()
+    itself = gate(outcomes, outcomes, [row.id for row in compared_rows(workspace)], params.gate)
+    evidence = release.evidence()["metrics"]
+    report = evidence | measure(outcomes, params)  # what was promoted, measured on the present rows
+    return entry(report, {"champion": identity["candidate"], **itself})
 
 
 def _trusted_outcomes(workspace: Workspace, candidate: str) -> tuple[list[Scored], list[str]]:

@@ -138,7 +138,8 @@ def test_the_service_refuses_to_start_on_a_tampered_champion(tmp_path):
 
 
 def test_importing_the_orchestrator_is_light():
-    code = "import sys, orchestrator.engine; print([m for m in ('pandas', 'mlflow', 'dvc', 'openai', 'sklearn', 'fastapi') if m in sys.modules])"
+    heavy = ("pandas", "mlflow", "dvc", "openai", "sklearn", "fastapi")
+    code = f"import sys, orchestrator.engine; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
@@ -209,3 +210,12 @@ def test_against_the_real_openai_api(name):
     answer = asyncio.run(go())
     assert answer.failure is None
     assert answer.probabilities.top == "safety_compliance"
+
+
+def test_the_readmes_figures_are_those_of_the_leaderboard():
+    board = json.loads((ROOT / "reports" / "leaderboard.json").read_text())
+    shown = (ROOT / "README.md").read_text().split("<!-- results -->")[1].split("<!-- /results -->")[0]
+    for entry in board["candidates"]:
+        row = next(line for line in shown.splitlines() if f"`{entry['candidate']}`" in line)
+        for name in ("accuracy_raw", "accuracy_calibrated", "accuracy_system", "safety_capture", "over_flag_rate"):
+            assert f"{entry[name]['value']:.3f}" in row, f"{entry['candidate']}: {name}"

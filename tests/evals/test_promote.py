@@ -86,3 +86,12 @@ def test_rollback_is_one_step_and_can_be_undone(promoted, capsys):
 def test_an_unknown_candidate_names_the_known_ones(evaluated, capsys):
     assert evals(evaluated, "gate", "classify-009_smollm2-135m") == 2
     assert GOOD in capsys.readouterr().err
+
+
+def test_a_champion_that_is_not_among_the_candidates_is_shown_beside_them(promoted):
+    path = promoted.root / "params.yaml"
+    path.write_text(path.read_text().replace("- classify-001\n", ""))
+    refresh(promoted)
+    board = json.loads((promoted.reports / "leaderboard.json").read_text())
+    assert [entry["candidate"] for entry in board["candidates"] if entry["champion"]] == [GOOD]
+    assert len(board["candidates"]) == 3
