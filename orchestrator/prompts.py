@@ -25,7 +25,7 @@ from orchestrator.schema import CATEGORIES, Category, Message, Record
 if TYPE_CHECKING:
     from orchestrator.catalogue import Model
 
-Field_ = Literal["category", "confidence", "reasoning", "probabilities"]
+AnswerField = Literal["category", "confidence", "reasoning", "probabilities"]
 
 VERBALISE = "\n\nAlso give `probabilities`: how likely each of the three categories is, as numbers between 0 and 1 that add up to 1."
 
@@ -59,7 +59,7 @@ class Prompt(Record):
     title: str
     system: str
     user: str = "{{ message }}"
-    answer: tuple[Field_, ...] = ("category",)
+    answer: tuple[AnswerField, ...] = ("category",)
     codes: dict[Category, str] = Field(default_factory=lambda: {c: c.value for c in CATEGORIES})
     shots: tuple[Shot, ...] = ()
     retrieve: Retrieval | None = None
