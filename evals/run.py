@@ -55,8 +55,11 @@ async def run(rows: Sequence[Row], prompt: Prompt, render: Renderer, llm: LLM, *
             advance()
             return AnswerRow(id=row.id, answer=answer)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(row)) for row in rows]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(row)) for row in rows]
+        except BaseExceptionGroup as errors:  # a missing key stops every task alike: tell it once
+            raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
 
 
