@@ -106,7 +106,7 @@ class Workspace:
 
 def candidate_id(prompt: str, model: str) -> str:
     """Return the id of a candidate: report folder, DVC key, MLflow run name and API field alike."""
-    return f"{prompt}_{model.replace('.', '-').replace('/', '-')}"
+    return f"{prompt}_{model}"
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ WARN_DAYS = 60  # long enough to evaluate and promote a replacement
 class Model(Record):
     """One model: where it is, what it costs and what its server can do."""
 
-    id: str
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]+$")  # names folders and DVC stages; `served_as` is free
     provider: Literal["openai", "embedded"]
     served_as: str | None = None
     gguf: str | None = None

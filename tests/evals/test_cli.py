@@ -36,6 +36,18 @@ def test_an_openai_model_without_a_key_names_the_variable_and_warns_of_its_end(w
     assert "2027-01-14" in errors
 
 
+def test_an_openai_model_runs_against_any_base_url_and_is_billed(evaluated, upstream, monkeypatch):
+    monkeypatch.delenv("LLM_BASE_URL")
+    monkeypatch.setenv("OPENAI_API_KEY", "test")
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream)
+    path = evaluated.root / "params.yaml"
+    path.write_text(path.read_text().replace("- smollm2-135m", "- gpt-4o-mini"))
+    assert evals(evaluated, "run", "classify-001", "gpt-4o-mini") == 0
+    assert evals(evaluated, "score", "classify-001_gpt-4o-mini") == 0
+    report = json.loads(evaluated.report("classify-001_gpt-4o-mini", "metrics.json").read_text())
+    assert report["gate"]["usd_per_1000"] == pytest.approx(1000 * (100 * 0.15 + 5 * 0.60) / 1e6)
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [("prompts: [", "params.yaml"), ("models: [x]", "prompts"), ("{}", "prompts"), (None, "give --root")]
 )
