@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.data import Row, Split
-from evals.run import EVALUATED, evaluated_rows, run
+from evals.run import evaluated_rows, run
 from evals.score import judge_rows
 from evals.scored import Scored, read_outcomes, write_outcomes
 from evals.workspace import Workspace, read_json, write_json
@@ -17,7 +17,6 @@ from orchestrator.prompts import Renderer
 from orchestrator.release import MANIFEST, Release, load_release
 
 FOLDER = "champion"
-COMPARED = tuple(split for split in EVALUATED if split != Split.CALIBRATION)
 
 
 def current_release(workspace: Workspace) -> Release | None:
@@ -27,7 +26,7 @@ def current_release(workspace: Workspace) -> Release | None:
 
 def compared_rows(workspace: Workspace) -> list[Row]:
     """Return the rows that candidates and champion are compared on."""
-    return evaluated_rows(workspace, COMPARED)
+    return [row for row in evaluated_rows(workspace) if row.split != Split.CALIBRATION]
 
 
 async def run_champion(workspace: Workspace, release: Release, llm: LLM, *, concurrency: int) -> list[Scored]:

@@ -25,9 +25,9 @@ class AnswerRow(Record):
     answer: Answer
 
 
-def evaluated_rows(workspace: Workspace, splits: Sequence[Split] = EVALUATED) -> list[Row]:
+def evaluated_rows(workspace: Workspace) -> list[Row]:
     """Return the rows to run on, in file order: all, or the sample that the parameters ask for."""
-    rows = load_splits(workspace.datasets, splits)
+    rows = load_splits(workspace.datasets, EVALUATED)
     params = workspace.params()
     return rows if params.sample is None else sample(rows, params.sample, params.seed)
 
