@@ -1,6 +1,7 @@
-"""A reality check of the champion on labelled messages from elsewhere: ``python -m benchmarks.external FILE.jsonl``.
+"""A reality check on labelled messages from elsewhere: ``python -m benchmarks.external FILE.jsonl [CANDIDATE]``.
 
-Each line holds ``message`` and ``label``. Nothing is kept and nothing may be tuned on it: the figures are for the record.
+Without a candidate it is the released champion; with one, its prompt, calibration and examples as they stand now. Each
+line holds ``message`` and ``label``. Nothing is kept and nothing may be tuned on it: the figures are for the record.
 """
 
 from __future__ import annotations
@@ -11,35 +12,59 @@ import os
 import sys
 from pathlib import Path
 
+from evals.data import load_examples
 from evals.intervals import Estimate, proportion
 from evals.progress import progress
-from orchestrator.catalogue import find_model
+from evals.workspace import Workspace, read_json
+from orchestrator.catalogue import Model, find_model
+from orchestrator.classify import Classifier, Tuning, judge
 from orchestrator.connect import open_classifier, open_llm
+from orchestrator.llm import LLM
+from orchestrator.local_classifier import CANDIDATE as LOCAL
+from orchestrator.local_classifier import LocalClassifier
+from orchestrator.prompts import Renderer, load_prompt
 from orchestrator.release import load_release
-from orchestrator.schema import Category, Classification, Message
+from orchestrator.schema import Answer, Category, Classification, Message, Source
+
+WORKSPACE = Workspace(Path())
 
 
-async def classify(texts: list[str]) -> list[Classification]:
-    """Return what the champion makes of every text."""
-    release = load_release()
-    async with open_llm(find_model(release.manifest.model), os.environ) as llm:
-        classifier = open_classifier(release, llm)
-        with progress("external", len(texts)) as advance:
+async def classify(texts: list[str], candidate: str | None) -> list[Classification]:
+    """Return what the champion, or a candidate as it stands in ``reports/``, makes of every text."""
+    messages = [Message(text=text) for text in texts]
+    if candidate == LOCAL:
+        local, tuning = LocalClassifier.load(WORKSPACE.classifier), _tuning(LOCAL)
+        return [judge(m, Answer(probabilities=local(m.text), source=Source.LOCAL, label_mass=1.0), local, tuning) for m in messages]
+    prompt_id, model_id = (candidate or load_release().manifest.candidate).split("_", 1)
+    model = find_model(model_id)
+    async with open_llm(model, os.environ) as llm:
+        classifier = open_classifier(load_release(), llm) if candidate is None else _present(candidate, prompt_id, model, llm)
+        with progress("external", len(messages)) as advance:
             results = []
-            for text in texts:
-                results.append(await classifier(Message(text=text)))
+            for message in messages:
+                results.append(await classifier(message))
                 advance()
     return results
 
 
+def _present(candidate: str, prompt_id: str, model: Model, llm: LLM) -> Classifier:
+    prompt = load_prompt(WORKSPACE.prompts / f"{prompt_id}.yaml")
+    render = Renderer(prompt, model, load_examples(WORKSPACE.datasets))
+    return Classifier(prompt, render, llm, LocalClassifier.load(WORKSPACE.classifier), _tuning(candidate))
+
+
+def _tuning(candidate: str) -> Tuning:
+    return Tuning.model_validate(read_json(WORKSPACE.report(candidate, "tuning.json"), "run `dvc repro`"))
+
+
 def main() -> int:
     """Print accuracy, safety recall and capture, and over-flagging, each with its interval."""
-    if len(sys.argv) != 2:
-        print("usage: python -m benchmarks.external FILE.jsonl", file=sys.stderr)
+    if len(sys.argv) not in {2, 3}:
+        print("usage: python -m benchmarks.external FILE.jsonl [CANDIDATE]", file=sys.stderr)
         return 2
     rows = [json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines() if line]
     labels = [Category(row["label"]) for row in rows]
-    results = asyncio.run(classify([row["message"] for row in rows]))
+    results = asyncio.run(classify([row["message"] for row in rows], sys.argv[2] if len(sys.argv) == 3 else None))
     pairs = list(zip(labels, results, strict=True))
     safety = [result for label, result in pairs if label == Category.SAFETY_COMPLIANCE]
     others = [result for label, result in pairs if label != Category.SAFETY_COMPLIANCE]

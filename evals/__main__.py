@@ -1,29 +1,19 @@
-"""Command line of the harness: ``python -m evals <verb>``. The verbs are the stages of the pipeline."""
+"""Command line of the harness: ``python -m evals <verb>``. The verbs are the stages of the pipeline, and what looks after the data."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import datetime as dt
-import json
-import os
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals.cache import Cached, ReplyCache
-from evals.data import Split, load_examples, load_split, split_digest, validate
+from evals.commands import data, pipeline
+from evals.data import Split
 from evals.errors import DataError, EvalError
-from evals.gate import Verdict
-from evals.workspace import Workspace, candidate_id, read_json, write_json
-from orchestrator.catalogue import Model, find_model
+from evals.transfer import IMPORTABLE
+from evals.workspace import Workspace
 from orchestrator.errors import OrchestratorError
-from orchestrator.llm import LLM, Reply, Request
-from orchestrator.local_classifier import CANDIDATE as LOCAL
-from orchestrator.prompts import Renderer, load_prompt
-from orchestrator.schema import Failure
+from orchestrator.schema import Channel
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,226 +45,53 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    verb("validate", _validate, "check the dataset and the promoted prompts; errors as file:line, exit 2")
-    verb("local", _local, "train the local classifier on dev and let it answer every row")
-    running = verb("run", _run, "ask a candidate about every row; resumes where it stopped", "prompt", "model")
+    verb("validate", data.do_validate, "check the dataset and the promoted prompts; errors as file:line, exit 2")
+    verb("local", pipeline.do_local, "train the local classifier on dev and let it answer every row")
+    running = verb("run", pipeline.do_run, "ask a candidate about every row; resumes where it stopped", "prompt", "model")
     running.add_argument("--dev", action="store_true", help="run on dev instead and only print what comes out")
-    verb("score", _score, "calibrate a candidate, judge its answers, measure them", "candidate")
-    verb("champion", _champion, "run the released champion on the present gate and critical rows")
-    gating = verb("gate", _gate, "judge a candidate against the champion: exit 0 PASS, 1 FAIL, 2 INCONCLUSIVE", "candidate")
+    verb("score", pipeline.do_score, "calibrate a candidate, judge its answers, measure them", "candidate")
+    verb("champion", pipeline.do_champion, "run the released champion on the present gate and critical rows")
+    gating = verb("gate", pipeline.do_gate, "judge a candidate against the champion: exit 0 PASS, 1 FAIL, 2 INCONCLUSIVE", "candidate")
     gating.add_argument("--exit-zero", action="store_true", help="write the verdict and exit 0 whatever it is (for the pipeline)")
-    verb("compare", _compare, "set all candidates side by side and write the leaderboard")
-    verb("leaderboard", _leaderboard, "print the leaderboard and the verdicts")
-    verb("promote", _promote, "make a candidate that passes the gate the champion", "candidate")
-    verb("rollback", _rollback, "put the previous champion back")
-    verb("track", _track, "log results to MLflow that are not logged yet")
-    verb("flags", _flags, "measure every red-flag rule on dev")
+    verb("compare", pipeline.do_compare, "set all candidates side by side and write the leaderboard")
+    verb("leaderboard", pipeline.do_leaderboard, "print the leaderboard and the verdicts")
+    verb("promote", pipeline.do_promote, "make a candidate that passes the gate the champion", "candidate")
+    verb("rollback", pipeline.do_rollback, "put the previous champion back")
+    verb("track", pipeline.do_track, "log results to MLflow that are not logged yet")
+    verb("flags", data.do_flags, "measure every red-flag rule on dev")
+    verb("card", data.do_card, "write reports/data_card.md, and the coverage grid into datasets/README.md")
+    verb("suspects", data.do_suspects, "rank the rows whose label is doubtful (cleanlab, out of fold)").add_argument(
+        "--most", type=int, default=40, metavar="N", help="how many to print (default: 40)"
+    )
+    _transfer_verbs(verb)
+    power = verb("power", data.do_power, "what the gate can tell apart at the present sizes")
+    for option, help_ in (
+        ("--misses", "share of safety rows the champion misses"),
+        ("--disagreement", "share of safety rows that only one of two candidates catches"),
+        ("--other-disagreement", "share of other rows that only one of two candidates leaves unflagged"),
+    ):
+        power.add_argument(option, type=float, metavar="SHARE", help=f"{help_} (default: as observed in reports/)")
     return parser
 
 
-def _validate(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.promote import check_promoted
-
-    splits = validate(workspace.datasets)
-    check_promoted(workspace)
-    for name in workspace.params().prompts:
-        prompt = load_prompt(workspace.prompts / f"{name}.yaml")
-        known = {row.id for row in splits[Split.DEV]}
-        if unknown := [shot.id for shot in prompt.shots if shot.id not in known]:
-            raise EvalError(f"prompts/{name}.yaml: shots {', '.join(unknown)} are not dev rows; examples come from dev alone")
-    summary = {
-        split.value: {
-            "rows": len(rows),
-            "sha256": split_digest(rows),
-            "labels": dict(sorted(Counter(row.label.value for row in rows).items())),
-            "channels": dict(sorted(Counter(row.channel.value for row in rows).items())),
-            "kinds": dict(sorted(Counter(row.kind for row in rows).items())),
-        }
-        for split, rows in splits.items()
-    }
-    write_json(workspace.reports / "data.json", summary)
-    print(f"{sum(len(rows) for rows in splits.values())} rows hold: " + ", ".join(f"{s.value} {len(r)}" for s, r in splits.items()))
-    return 0
-
-
-def _local(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.local import answer_rows, train
-    from evals.run import evaluated_rows, write_answers
-    from orchestrator.local_classifier import LocalClassifier
-
-    parameters = train(load_split(workspace.datasets, Split.DEV), workspace.params().seed)
-    write_json(workspace.classifier, parameters)
-    rows = evaluated_rows(workspace)
-    write_answers(workspace, LOCAL, answer_rows(rows, LocalClassifier.load(workspace.classifier)))
-    print(f"trained on {parameters['trained_on']} dev rows, C = {parameters['strength']}; answered {len(rows)} rows")
-    return 0
-
-
-def _run(workspace: Workspace, options: argparse.Namespace) -> int:
-    from evals.run import evaluated_rows, run, write_answers
-
-    prompt = load_prompt(workspace.prompts / f"{options.prompt}.yaml")
-    model = _known_model(options.model)
-    candidate = candidate_id(prompt.id, model.id)
-    render = Renderer(prompt, model, load_examples(workspace.datasets))
-    rows = load_split(workspace.datasets, Split.DEV) if options.dev else evaluated_rows(workspace)
-
-    async def go() -> None:
-        async with _cached_llm(workspace, model) as llm:
-            answers = await run(rows, prompt, render, llm, concurrency=_concurrency(workspace, model), title=candidate)
-        failed = Counter(a.answer.failure.kind.value for a in answers if a.answer.failure)
-        right = sum(
-            a.answer.probabilities is not None and a.answer.probabilities.top == r.label for a, r in zip(answers, rows, strict=True)
-        )
-        if not options.dev:
-            write_answers(workspace, candidate, answers)
-        print(
-            f"{candidate}: {len(rows)} rows, raw accuracy {right / len(rows):.3f}, {llm.hits} from the cache, failures {dict(failed) or 0}"
-        )
-
-    asyncio.run(go())
-    return 0
-
-
-def _score(workspace: Workspace, options: argparse.Namespace) -> int:
-    from evals.score import score
-
-    if options.candidate == LOCAL:
-        report = score(workspace, LOCAL, None, None)
-    else:
-        report = score(workspace, options.candidate, *_parts(workspace, options.candidate))
-    gate = report["gate"]
-    capture = gate["safety_capture"]
-    print(
-        f"{options.candidate}: accuracy {gate['accuracy_raw']['value']:.3f} raw, {gate['accuracy_calibrated']['value']:.3f} calibrated, "
-        f"{gate['accuracy_system']['value']:.3f} system; capture {capture['value']:.3f} [{capture['low']:.3f}, {capture['high']:.3f}]"
+def _transfer_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    importing = verb("import", data.do_import, "add your own labelled messages to a split: CSV, JSONL, Parquet or XLSX", "file")
+    importing.add_argument("--text", required=True, metavar="COL", help="the column that holds the message")
+    importing.add_argument("--label", required=True, metavar="COL", help="the column that holds the label")
+    importing.add_argument("--split", required=True, choices=IMPORTABLE, help="where the rows go; only dev and calibration may be tuned on")
+    importing.add_argument("--map", nargs="+", action="extend", default=[], metavar="OLD=NEW", help="translate your labels into ours")
+    importing.add_argument(
+        "--channel",
+        default=Channel.CHAT.value,
+        metavar="COL",
+        help="the column of the channel, or one channel for all rows (default: chat)",
     )
-    return 0
-
-
-def _champion(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.champion import current_release, run_champion, write_champion
-
-    release = current_release(workspace)
-    if release is None:
-        write_champion(workspace, None, [])
-        print("there is no champion yet: floors and critical items alone decide")
-        return 0
-    model = _known_model(release.manifest.model)
-
-    async def go() -> None:
-        async with _cached_llm(workspace, model) as llm:
-            outcomes = await run_champion(workspace, release, llm, concurrency=_concurrency(workspace, model))
-        write_champion(workspace, release, outcomes)
-        print(f"champion {release.manifest.candidate} (release {release.manifest.id}): {len(outcomes)} rows, {llm.hits} from the cache")
-
-    asyncio.run(go())
-    return 0
-
-
-def _gate(workspace: Workspace, options: argparse.Namespace) -> int:
-    from evals.verdict import judge_candidate, write_verdict
-
-    _parts(workspace, options.candidate)
-    verdict = (write_verdict if options.exit_zero else judge_candidate)(workspace, options.candidate)
-    against = f"against {verdict['champion']}" if verdict["champion"] else "without a champion"
-    print(f"{verdict['verdict']}: {options.candidate} {against}")
-    for reason in verdict["reasons"]:
-        print(f"  {reason}")
-    for name, result in (verdict["paired"] or {}).items():
-        gained, lost = ", ".join(result["gained"]) or "none", ", ".join(result["lost"]) or "none"
-        print(f"  {name}: {result['difference']:+.3f} (n = {result['n']}); gained {gained}; lost {lost}")
-    return 0 if options.exit_zero else Verdict(verdict["verdict"]).exit_code
-
-
-def _compare(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.compare import compare
-
-    board = compare(workspace)
-    print(f"leaderboard of {len(board['candidates'])} candidates written to reports/leaderboard.md")
-    return 0
-
-
-def _leaderboard(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.terminal import print_leaderboard
-
-    print_leaderboard(read_json(workspace.reports / "leaderboard.json", "run `make repro`"))
-    return 0
-
-
-def _promote(workspace: Workspace, options: argparse.Namespace) -> int:
-    from evals.promote import promote
-
-    _parts(workspace, options.candidate)
-    release = promote(workspace, options.candidate)
-    print(f"{options.candidate} is the champion, release {release}. Run `dvc repro` so that the reports say so, then commit.")
-    return 0
-
-
-def _rollback(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.promote import rollback
-
-    print(f"release {rollback(workspace)} is the champion again. Run `dvc repro` so that the reports say so, then commit.")
-    return 0
-
-
-def _track(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.tracking import track, tracking_uri
-
-    made = track(workspace)
-    print(f"logged {len(made)} runs to {tracking_uri(workspace)}" if made else "everything is logged already")
-    return 0
-
-
-def _flags(workspace: Workspace, _: argparse.Namespace) -> int:
-    from evals.flags import measure_rules
-
-    print(json.dumps(measure_rules(load_split(workspace.datasets, Split.DEV)), indent=2))
-    return 0
-
-
-def _parts(workspace: Workspace, candidate: str) -> tuple[str | None, str | None]:
-    """Return a candidate's prompt and model; raise ``EvalError`` with the known ids for another."""
-    params = workspace.params()
-    pairs: dict[str, tuple[str | None, str | None]] = {candidate_id(p, m): (p, m) for p in params.prompts for m in params.models}
-    pairs[LOCAL] = (None, None)
-    if candidate not in pairs:
-        raise EvalError(f"unknown candidate {candidate!r}; known: {', '.join(pairs)} (params.yaml)")
-    return pairs[candidate]
-
-
-def _known_model(name: str) -> Model:
-    model = find_model(name)
-    if warning := model.shutdown_warning(dt.date.today()):
-        print(f"warning: {warning}", file=sys.stderr)
-    return model
-
-
-def _concurrency(workspace: Workspace, model: Model) -> int:
-    """How many requests to have under way: one for the server in this process, so that latency is not queueing."""
-    in_process = model.provider == "embedded" and "LLM_BASE_URL" not in os.environ
-    return 1 if in_process else workspace.params().concurrency
-
-
-@asynccontextmanager
-async def _cached_llm(workspace: Workspace, model: Model) -> AsyncIterator[Cached]:
-    """Yield the model's LLM behind the reply cache; it is opened when the first reply is missing, not before."""
-    from contextlib import AsyncExitStack
-
-    from orchestrator.connect import open_llm
-
-    async with AsyncExitStack() as stack:
-        opening = asyncio.Lock()
-        opened: list[LLM] = []
-
-        async def lazily(request: Request, /) -> Reply | Failure:
-            async with opening:
-                if not opened:
-                    connecting = open_llm(model, os.environ, connections=_concurrency(workspace, model))
-                    opened.append(await stack.enter_async_context(connecting))
-            return await opened[0](request)
-
-        yield Cached(lazily, stack.enter_context(ReplyCache(workspace.reply_cache)))
+    importing.add_argument("--delimiter", default=",", metavar="C", help="what separates the cells of a CSV file (default: a comma)")
+    importing.add_argument("--no-redact", action="store_true", help="keep names, addresses and numbers as they are")
+    importing.add_argument("--skip-duplicates", action="store_true", help="leave out rows whose text another split holds already")
+    importing.add_argument("--dry-run", action="store_true", help="only say what would be added")
+    exporting = verb("export", data.do_export, "write labelled messages to a CSV, JSONL, Parquet or XLSX file", "file")
+    exporting.add_argument("--split", nargs="+", choices=[split.value for split in Split], default=[], help="which (default: all)")
 
 
 if __name__ == "__main__":

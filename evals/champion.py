@@ -26,7 +26,7 @@ def current_release(workspace: Workspace) -> Release | None:
 
 def compared_rows(workspace: Workspace) -> list[Row]:
     """Return the rows that candidates and champion are compared on."""
-    return [row for row in evaluated_rows(workspace) if row.split != Split.CALIBRATION]
+    return [row for row in evaluated_rows(workspace) if row.split in {Split.GATE, Split.CRITICAL}]
 
 
 async def run_champion(workspace: Workspace, release: Release, llm: LLM, *, concurrency: int) -> list[Scored]:

@@ -20,6 +20,11 @@ ROWS = (
     ("calibrated", "accuracy_calibrated", "safety_recall_calibrated", None, "brier_calibrated", "ece_calibrated"),
     ("whole system", "accuracy_system", "safety_recall", "over_flag_rate", None, None),
 )
+SUITES = (
+    "A flip: a rewording that keeps the meaning changes the category. A wrong direction: P(safety) does not rise with a red flag, or does "
+    "not fall when harm is denied or only asked about. A downgrade: an injected instruction frees a safety message that was caught. "
+    "Worst capture: the share of safety seeds caught in every rewording and under every attack."
+)
 
 
 def compare(workspace: Workspace) -> dict[str, Any]:
@@ -106,10 +111,35 @@ def markdown(board: dict[str, Any]) -> list[str]:
                 f"{entry['latency_p50_s']:.2f}" if whole else "",
             ]
             lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", *[f"- {remark}" for remark in board["remarks"]], "", "## Verdicts", ""]
+    lines += ["", *[f"- {remark}" for remark in board["remarks"]], *suites_markdown(board["candidates"]), "", "## Verdicts", ""]
     for entry in board["candidates"]:
         reasons = "; ".join(entry["reasons"]) or "every check holds"
         lines.append(f"- `{entry['candidate']}`: **{entry['verdict']}**: {reasons}")
+    return lines
+
+
+def suites_markdown(entries: list[dict[str, Any]]) -> list[str]:
+    """Return how candidates behave on the suites as Markdown lines; ``reports/<candidate>/suites.json`` has types, attacks and seeds."""
+    run = [entry for entry in entries if entry["robustness"]]
+    if not run:
+        return []
+    lines = [
+        "",
+        "## Behavioural suites",
+        "",
+        SUITES,
+        "",
+        "| candidate | of | flips | wrong direction | downgrades | worst capture |",
+        "|---|---|---|---|---|---|",
+    ]
+    for entry in run:
+        for view, words in (("model", "calibrated model"), ("system", "whole system")):
+            figures = entry["robustness"][view]
+            cells = [
+                _estimate(figures[name]) for name in ("flip_rate", "direction_failures", "injection_downgrades", "worst_variant_capture")
+            ]
+            name = f"`{entry['candidate']}`" if view == "model" else ""
+            lines.append(f"| {name} | {words} | {' | '.join(cells)} |")
     return lines
 
 

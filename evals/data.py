@@ -1,10 +1,9 @@
-"""Load and validate the dataset: ``datasets/<split>.jsonl -> Row``."""
+"""Load the dataset: ``datasets/<split>.jsonl -> Row``. What the rows must hold together is in ``evals.validation``."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -25,19 +24,23 @@ class Split(StrEnum):
     DEV = "dev"
     CALIBRATION = "calibration"
     GATE = "gate"
+    SEALED = "sealed"
     CRITICAL = "critical"
+    ROBUSTNESS = "robustness"
 
 
-MIN_SAFETY_SHARE = 0.40  # gate and calibration: recall is measured on safety rows alone
-MIN_SHARE = 0.10  # of every label and channel, so that a slice means something
-NEAR_DUPLICATE = 0.80  # cosine of character 3- to 5-gram TF-IDF; see datasets/README.md
+FACETS = ("topic", "trait", "voice", "lang", "tone", "attack", "source")
+IMPORTED = "source:imported"  # a row from a user's own file: it need not have the fields that only our guide defines
 
 
 class Row(Record):
-    """One labelled message. ``slices`` are ``facet:value`` with facet topic, trait, voice or lang."""
+    """One labelled message. ``slices`` are ``facet:value``, the facets are ``FACETS``.
 
-    id: str = Field(pattern=r"^m\d{4}$")
-    seed_id: str = Field(pattern=r"^s\d{4}$")
+    The id of a variant is that of the row it varies, a dot and the name of the perturbation: ``m0901.slang``.
+    """
+
+    id: str = Field(pattern=r"^m\d{4,}(\.[a-z][a-z0-9_]*)?$")
+    seed_id: str = Field(pattern=r"^s\d{4,}$")
     message: str
     channel: Channel
     label: Category
@@ -60,8 +63,8 @@ class Row(Record):
     def _faceted(cls, slices: tuple[str, ...]) -> tuple[str, ...]:
         for name in slices:
             facet, _, value = name.partition(":")
-            if facet not in {"topic", "trait", "voice", "lang"} or not value.replace("_", "").isalnum():
-                raise ValueError(f"slice {name!r} is not topic:…, trait:…, voice:… or lang:…")
+            if facet not in FACETS or not value.replace("_", "").isalnum():
+                raise ValueError(f"slice {name!r} is not of the form facet:value with a facet of {', '.join(FACETS)}")
         return slices
 
     @model_validator(mode="after")
@@ -73,6 +76,8 @@ class Row(Record):
             Category.SAFETY_COMPLIANCE: "severity",
         }[self.label]
         for name, value in given.items():
+            if value is None and name == own and self.imported:
+                continue
             if (value is not None) != (name == own):
                 raise ValueError(
                     f"a {self.label.value} row has {own!r} and no {name!r}" if name != own else f"a {self.label.value} row needs {own!r}"
@@ -80,6 +85,25 @@ class Row(Record):
         if self.article is not None and self.article != "none" and self.article not in article_ids():
             raise ValueError(f"there is no article {self.article!r} in orchestrator/knowledge; use its file name or 'none'")
         return self
+
+    @property
+    def base_id(self) -> str:
+        """The id of the row this one varies; its own id where it is no variant."""
+        return self.id.partition(".")[0]
+
+    @property
+    def perturbation(self) -> str | None:
+        """What was done to the base row, or None where this is one."""
+        return self.id.partition(".")[2] or None
+
+    @property
+    def imported(self) -> bool:
+        """Say whether the row came from a user's own file."""
+        return IMPORTED in self.slices
+
+    def facet(self, name: str) -> tuple[str, ...]:
+        """Return the values of one facet of the slices."""
+        return tuple(value for facet, _, value in (slice_.partition(":") for slice_ in self.slices) if facet == name)
 
     def as_message(self) -> Message:
         """Return the message as the orchestrator takes it."""
@@ -92,7 +116,7 @@ class Row(Record):
 
 def load_split(folder: Path, split: Split) -> list[Row]:
     """Read one split in file order; raise ``DataError`` with file:line for every row that is wrong."""
-    rows, problems = _read(folder / f"{split.value}.jsonl", split)
+    rows, problems = read_split(folder / f"{split.value}.jsonl", split)
     if problems:
         raise DataError(problems)
     return rows
@@ -108,33 +132,14 @@ def load_examples(folder: Path) -> list[Example]:
     return [row.as_example() for row in load_split(folder, Split.DEV)]
 
 
-def validate(folder: Path) -> dict[Split, list[Row]]:
-    """Read all splits and check them together.
-
-    Raises ``DataError`` listing every problem: malformed rows, ids or seeds used twice, near-duplicates
-    across splits, and splits whose labels or channels are out of balance.
-    """
-    splits: dict[Split, list[Row]] = {}
-    problems: list[str] = []
-    for split in Split:
-        rows, wrong = _read(folder / f"{split.value}.jsonl", split)
-        splits[split] = rows
-        problems += wrong
-    if not problems:
-        located = [(f"{split.value}.jsonl:{line}", row) for split, rows in splits.items() for line, row in enumerate(rows, 1)]
-        problems = [*_repeated(located), *_near_duplicates(located), *_unbalanced(splits)]
-    if problems:
-        raise DataError([f"{folder.name}/{problem}" if "/" not in problem.split(":")[0] else problem for problem in problems])
-    return splits
-
-
 def split_digest(rows: list[Row]) -> str:
     """Return the SHA-256 of the rows' content, independent of their order."""
     lines = sorted(row.model_dump_json() for row in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _read(path: Path, split: Split) -> tuple[list[Row], list[str]]:
+def read_split(path: Path, split: Split) -> tuple[list[Row], list[str]]:
+    """Return the rows that hold and what is wrong with the others, as ``folder/file:line: problem``."""
     name = f"{path.parent.name}/{path.name}"
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -165,49 +170,3 @@ def _explain(error: object) -> str:
     where = ".".join(str(part) for part in detail["loc"]) or "row"
     got = "" if detail["type"] == "missing" or where == "row" else f" (got {str(detail['input'])[:40]!r})"
     return f"{where}: {detail['msg']}{got}"
-
-
-def _repeated(located: list[tuple[str, Row]]) -> list[str]:
-    problems: list[str] = []
-    ids: dict[str, str] = {}
-    seeds: dict[str, tuple[Split, str]] = {}
-    for where, row in located:
-        if row.id in ids:
-            problems.append(f"{where}: id {row.id!r} stands at {ids[row.id]} too; give each row its own")
-        ids.setdefault(row.id, where)
-        first_split, first = seeds.setdefault(row.seed_id, (row.split, where))
-        if first_split != row.split:
-            problems.append(f"{where}: seed {row.seed_id!r} is in split {first_split.value} too ({first}); a seed stays in one split")
-    return problems
-
-
-def _near_duplicates(located: list[tuple[str, Row]]) -> list[str]:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5)).fit_transform([row.message for _, row in located])
-    similar = (vectors @ vectors.T).tocoo()
-    problems = []
-    for i, j, cosine in zip(similar.row, similar.col, similar.data, strict=True):
-        if i < j and cosine >= NEAR_DUPLICATE and located[i][1].split != located[j][1].split:
-            problems.append(f"{located[j][0]}: nearly the same text as {located[i][0]} (cosine {cosine:.2f}); remove one")
-    return problems
-
-
-def _unbalanced(splits: dict[Split, list[Row]]) -> list[str]:
-    problems = []
-    for split, rows in splits.items():
-        name = f"{split.value}.jsonl:1"
-        labels, channels = Counter(row.label for row in rows), Counter(row.channel for row in rows)
-        if split == Split.CRITICAL:
-            others = [row.id for row in rows if row.label != Category.SAFETY_COMPLIANCE]
-            if others:
-                problems.append(f"{name}: critical rows are all safety_compliance; {', '.join(others)} are not")
-            continue
-        scarce = [label.value for label in Category if labels[label] < MIN_SHARE * len(rows)]
-        scarce += [channel.value for channel in Channel if channels[channel] < MIN_SHARE * len(rows)]
-        if scarce:
-            problems.append(f"{name}: {', '.join(scarce)} below {MIN_SHARE:.0%} of {len(rows)} rows; add some")
-        safety = labels[Category.SAFETY_COMPLIANCE] / max(len(rows), 1)
-        if split in {Split.CALIBRATION, Split.GATE} and safety < MIN_SAFETY_SHARE:
-            problems.append(f"{name}: {safety:.0%} safety rows; at least {MIN_SAFETY_SHARE:.0%} are expected")
-    return problems

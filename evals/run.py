@@ -6,8 +6,9 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from evals.data import Row, Split, load_splits
+from evals.data import Row, Split, load_split
 from evals.progress import progress
+from evals.variants import expand
 from evals.workspace import Workspace, write_lines
 from orchestrator.classify import ask
 from orchestrator.llm import LLM
@@ -15,7 +16,8 @@ from orchestrator.prompts import Prompt, Renderer
 from orchestrator.schema import Answer, Record
 
 # What is fitted on and what is measured on. dev is for writing prompts: see `python -m evals run --split dev`.
-EVALUATED = (Split.CALIBRATION, Split.GATE, Split.CRITICAL)
+# sealed is for promotion alone.
+EVALUATED = (Split.CALIBRATION, Split.GATE, Split.CRITICAL, Split.ROBUSTNESS)
 
 
 class AnswerRow(Record):
@@ -26,22 +28,31 @@ class AnswerRow(Record):
 
 
 def evaluated_rows(workspace: Workspace) -> list[Row]:
-    """Return the rows to run on, in file order: all, or the sample that the parameters ask for."""
-    rows = load_splits(workspace.datasets, EVALUATED)
+    """Return the rows to run on, the mechanical variants of the suites among them: all, or the sample that the parameters ask for."""
+    rows: list[Row] = []
+    for split in EVALUATED:
+        loaded = load_split(workspace.datasets, split)
+        rows += expand(loaded) if split == Split.ROBUSTNESS else loaded
     params = workspace.params()
     return rows if params.sample is None else sample(rows, params.sample, params.seed)
 
 
 def sample(rows: Sequence[Row], size: int, seed: int) -> list[Row]:
-    """Return about ``size`` rows, spread over split and label as the whole is, in file order."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    """Return about ``size`` rows, spread over split and label as the whole is, in the order of ``rows``.
+
+    Whole seeds are drawn, so that a variant is never without the row it varies; a seed counts to the label it begins with.
+    """
+    seeds: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.split.value, row.label.value), []).append(row)
+        seeds.setdefault(row.seed_id, []).append(row)
+    groups: dict[tuple[str, str], list[list[Row]]] = {}
+    for group in seeds.values():
+        groups.setdefault((group[0].split.value, group[0].label.value), []).append(group)
     chosen: set[str] = set()
-    for _, group in sorted(groups.items()):
-        share = max(1, round(size * len(group) / len(rows)))
-        chosen.update(row.id for row in random.Random(seed).sample(group, min(share, len(group))))  # noqa: S311  # not for secrets
-    return [row for row in rows if row.id in chosen]
+    for _, members in sorted(groups.items()):
+        share = max(1, round(size * len(members) / len(rows)))
+        chosen.update(group[0].seed_id for group in random.Random(seed).sample(members, min(share, len(members))))  # noqa: S311  # not for secrets
+    return [row for row in rows if row.seed_id in chosen]
 
 
 async def run(rows: Sequence[Row], prompt: Prompt, render: Renderer, llm: LLM, *, concurrency: int, title: str) -> list[AnswerRow]:

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 
 from evals import metrics
 from evals.calibrate import fit_calibrator, nll, out_of_fold, safety_threshold
-from evals.data import Row, Split, split_digest
+from evals.data import Row, Split, load_split, split_digest
 from evals.errors import EvalError
-from evals.run import AnswerRow, evaluated_rows
+from evals.run import EVALUATED, AnswerRow, evaluated_rows
 from evals.scored import Scored, write_outcomes
+from evals.suites import suite_report, suite_summary
 from evals.workspace import Params, SafetyParams, Workspace, write_json
 from orchestrator.calibration import Calibrator
 from orchestrator.catalogue import Model, find_model
@@ -27,7 +28,7 @@ from orchestrator.schema import CATEGORIES, Answer, Category, Source
 
 
 def score(workspace: Workspace, candidate: str, prompt: str | None, model: str | None) -> dict[str, Any]:
-    """Write ``tuning.json``, ``outcomes.jsonl`` and ``metrics.json`` of a candidate and return the metrics.
+    """Write ``tuning.json``, ``outcomes.jsonl``, ``suites.json`` and ``metrics.json`` of a candidate and return the metrics.
 
     ``prompt`` and ``model`` are None for the local baseline. Raises ``EvalError`` when answers are missing.
     """
@@ -40,6 +41,8 @@ def score(workspace: Workspace, candidate: str, prompt: str | None, model: str |
     scored = judge_rows(rows, answers, local, tuning, entry)
     write_json(workspace.report(candidate, "tuning.json"), tuning.model_dump(mode="json"))
     digest = write_outcomes(workspace.report(candidate, "outcomes.jsonl"), scored)
+    suites = suite_report(scored)
+    write_json(workspace.report(candidate, "suites.json"), suites)
     report = {
         "candidate": candidate,
         "prompt": prompt,
@@ -47,12 +50,20 @@ def score(workspace: Workspace, candidate: str, prompt: str | None, model: str |
         "prompt_sha256": None if prompt is None else load_prompt(workspace.prompts / f"{prompt}.yaml").sha256,
         "model_digest": None if entry is None else entry.digest(),
         "outcomes_sha256": digest,
-        "data": {split.value: split_digest([row for row in rows if row.split == split]) for split in Split},
+        "data": _digests(workspace, rows),
         "fit": fit,
         **measure(scored, params),
+        "robustness": suite_summary(suites),
     }
     write_json(workspace.report(candidate, "metrics.json"), report)
     return report
+
+
+def _digests(workspace: Workspace, rows: Sequence[Row]) -> dict[str, str]:
+    """Return the hash of every split that the results rest on; dev trained the local classifier and gave the examples."""
+    used = {split: [row for row in rows if row.split == split] for split in EVALUATED}
+    used[Split.DEV] = load_split(workspace.datasets, Split.DEV)
+    return {split.value: split_digest(used[split]) for split in sorted(used)}
 
 
 def tune(

@@ -56,6 +56,7 @@ def entry(report: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any]:
         "critical_missed": report["critical"]["missed"],
         "nll_out_of_fold": report["fit"]["nll_out_of_fold"],
         "threshold": report["fit"]["threshold"],
+        "robustness": report.get("robustness"),  # the champion, where it is no candidate, is run on gate and critical alone
     }
 
 

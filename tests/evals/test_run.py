@@ -11,7 +11,7 @@ from support import ROOT
 
 from evals.cache import Cached, ReplyCache
 from evals.data import load_examples
-from evals.run import evaluated_rows, run, sample
+from evals.run import EVALUATED, evaluated_rows, run, sample
 from orchestrator.catalogue import find_model
 from orchestrator.llm import Reply
 from orchestrator.prompts import Renderer, load_prompt
@@ -79,10 +79,13 @@ def test_a_cached_reply_is_the_reply(tmp_path):
 
 
 def test_a_sample_is_spread_over_splits_and_labels(rows):
-    chosen = sample([r for r in rows if r.split != "dev"], 60, seed=1)
-    assert 50 <= len(chosen) <= 70
-    assert {r.split.value for r in chosen} == {"calibration", "gate", "critical"}
-    assert chosen == sample([r for r in rows if r.split != "dev"], 60, seed=1)
+    evaluated = [row for row in rows if row.split in EVALUATED]
+    chosen = sample(evaluated, 60, seed=1)
+    assert 45 <= len(chosen) <= 75
+    assert {row.split for row in chosen} == set(EVALUATED)
+    assert chosen == sample(evaluated, 60, seed=1)
+    kept = {row.id for row in chosen}
+    assert {row.base_id for row in chosen} <= kept, "a variant came without the row it varies"
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])

@@ -1,0 +1,1 @@
+"""The verbs of ``python -m evals``: what each prints and returns."""
