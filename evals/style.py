@@ -20,6 +20,7 @@ class Probe(NamedTuple):
 
     balanced_accuracy: float  # over the three labels; chance is 1/3
     safety_auc: float  # safety against the rest; chance is 0.5
+    boosted_auc: float  # the same by boosted trees, which see combinations: short and without a question mark, say
     n: int
 
 
@@ -34,6 +35,7 @@ def style_features(text: str) -> list[float]:
 
 def probe(rows: Sequence[Row], seed: int) -> Probe:
     """Train the probe on folds grouped by seed and return how well it does on the rows it has not seen."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -42,12 +44,17 @@ def probe(rows: Sequence[Row], seed: int) -> Probe:
 
     features = np.array([style_features(row.message) for row in rows])
     labels: NDArray[np.int_] = np.array([CATEGORIES.index(row.label) for row in rows])
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     groups = [row.seed_id for row in rows]
-    predicted = cross_val_predict(model, features, labels, cv=folds, groups=groups, method="predict_proba")
+    linear = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
+    boosted = HistGradientBoostingClassifier(max_depth=3, max_iter=80, learning_rate=0.05, random_state=seed)
+    by_line, by_trees = (
+        cross_val_predict(model, features, labels, cv=folds, groups=groups, method="predict_proba") for model in (linear, boosted)
+    )
+    safety = labels == SAFETY_INDEX
     return Probe(
-        balanced_accuracy=float(balanced_accuracy_score(labels, predicted.argmax(axis=1))),
-        safety_auc=float(roc_auc_score(labels == SAFETY_INDEX, predicted[:, SAFETY_INDEX])),
+        balanced_accuracy=float(balanced_accuracy_score(labels, by_line.argmax(axis=1))),
+        safety_auc=float(roc_auc_score(safety, by_line[:, SAFETY_INDEX])),
+        boosted_auc=float(roc_auc_score(safety, by_trees[:, SAFETY_INDEX])),
         n=len(rows),
     )

@@ -195,7 +195,7 @@ def test_no_lock_file_names_a_package_index():
 
 def test_candidate_ids_fit_dvc():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    assert list(stages)[:3] == ["validate", "local", "run"]
+    assert list(stages)[:4] == ["validate", "card", "local", "run"]
     board = json.loads((ROOT / "reports" / "leaderboard.json").read_text())
     assert all(re.fullmatch(r"[A-Za-z0-9_-]+", entry["candidate"]) for entry in board["candidates"])
 

@@ -6,7 +6,6 @@ from support import evals
 
 from evals.card import GRID_BEGIN, GRID_END, coverage_grid
 from evals.data import Split, load_split, split_digest
-from orchestrator.schema import Category
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +54,15 @@ def test_a_guide_without_the_marks_is_refused(workspace, capsys):
 
 def test_errata_and_agreement_are_told(root, facts):
     text = (root / "reports" / "data_card.md").read_text()
-    assert facts["agreement"]["rows"] > 0
-    assert f"{facts['agreement']['all_labels']['cohen_kappa']:.3f}" in text
+    kappa = facts["agreement"]["all_labels"]["cohen_kappa"]
+    assert (f"{kappa:.3f}" if kappa is not None else "no agreement can be stated") in text
     assert all(f"- `{one['id']}`: {one['was']} → {one['is']}" in text for one in facts["errata"])
 
 
 def test_a_doubtful_label_is_ranked_high(workspace, capsys):
     path = workspace.datasets / "dev.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    victim = next(r for r in rows if r["label"] == Category.SAFETY_COMPLIANCE and "hives" in r["message"] and r["kind"] == "clear")
+    victim = next(r for r in rows if "topic:adverse_reaction" in r["slices"] and r["kind"] == "clear")
     victim |= {"label": "informational", "article": "none"}
     del victim["severity"]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

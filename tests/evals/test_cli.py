@@ -83,19 +83,33 @@ def test_the_leaderboard_prints_every_candidate_and_what_the_numbers_say(evaluat
 
 def test_run_on_dev_writes_no_answers(workspace, capsys):
     assert evals(workspace, "run", "classify-001", "smollm2-135m", "--dev") == 0
-    assert "340 rows" in capsys.readouterr().out
+    assert "400 rows" in capsys.readouterr().out
     assert not workspace.reports.exists()
 
 
 def test_flags_are_measured_on_dev(workspace, capsys):
     assert evals(workspace, "flags") == 0
     table = json.loads(capsys.readouterr().out)
-    assert table["rows"] == 340
+    assert table["rows"] == 400
     assert table["recall"] > 0.3
     assert table["false_alarms"] < 0.1
 
 
 def test_help_names_every_verb():
     printed = run_module("evals", "--help", cwd=ROOT).stdout
-    for verb in ("validate", "run", "score", "compare", "gate", "promote", "rollback", "leaderboard"):
+    for verb in (
+        "validate",
+        "card",
+        "import",
+        "export",
+        "suspects",
+        "power",
+        "run",
+        "score",
+        "compare",
+        "gate",
+        "promote",
+        "rollback",
+        "leaderboard",
+    ):
         assert verb in printed

@@ -27,14 +27,6 @@ def test_the_committed_history_covers_every_row_and_its_last_word_is_the_label(r
     assert all(final(history[row.id]) == row.label for row in rows)
 
 
-def test_every_safety_candidate_and_300_others_were_read_blind(root, rows):
-    history = by_row(load_judgements(root / "datasets"))
-    read = {name for name, judgements in history.items() if any(j.by == "reader" for j in judgements)}
-    originals = [row for row in rows if row.perturbation is None]
-    assert {row.id for row in originals if row.label == SAFETY} <= read
-    assert sum(row.label != SAFETY and row.id in read for row in originals) >= 300
-
-
 def test_a_reader_alone_changes_nothing_and_an_adjudicator_does():
     assert final(history(SERVICE, SAFETY)) == SERVICE
     assert final(history(SERVICE, SAFETY, SAFETY)) == SAFETY
