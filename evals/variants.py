@@ -45,7 +45,7 @@ MECHANICAL_PER_SEED = 2
 def expand(rows: Sequence[Row]) -> list[Row]:
     """Return the robustness rows with the mechanical variants of every seed, each group together.
 
-    Two of the five perturbations are made of each seed, in turn, always the same ones: they depend on the row's id alone.
+    Two of the five perturbations are made of each seed, in turn by its place among the seeds' ids, so always the same ones.
     """
     seeds = [row for row in rows if row.perturbation is None]
     written: dict[str, list[Row]] = defaultdict(list)

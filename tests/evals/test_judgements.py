@@ -27,6 +27,13 @@ def test_the_committed_history_covers_every_row_and_its_last_word_is_the_label(r
     assert all(final(history[row.id]) == row.label for row in rows)
 
 
+def test_at_least_300_rows_of_safety_and_300_others_were_read_blind(root, rows):
+    history = by_row(load_judgements(root / "datasets"))
+    read = [row for row in rows if row.perturbation is None and any(j.by == "reader" for j in history[row.id])]
+    safety = sum(row.label == SAFETY for row in read)
+    assert min(safety, len(read) - safety) >= 300
+
+
 def test_a_reader_alone_changes_nothing_and_an_adjudicator_does():
     assert final(history(SERVICE, SAFETY)) == SERVICE
     assert final(history(SERVICE, SAFETY, SAFETY)) == SAFETY

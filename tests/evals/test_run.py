@@ -99,7 +99,14 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(workspace, knowing, stop):
 
     with scripted_server(slowly) as url:
         command = [sys.executable, "-m", "evals", "--root", str(workspace.root), "run", "classify-001", "smollm2-135m"]
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"LLM_BASE_URL": url}, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"LLM_BASE_URL": url},
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs start deaf to Ctrl-C
+        )
         while len(asked) < 60:
             time.sleep(0.01)
         process.send_signal(stop)
