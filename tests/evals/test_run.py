@@ -98,15 +98,12 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(workspace, knowing, stop):
         return knowing(turns)
 
     with scripted_server(slowly) as url:
-        command = [sys.executable, "-m", "evals", "--root", str(workspace.root), "run", "classify-001", "smollm2-135m"]
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"LLM_BASE_URL": url},
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs start deaf to Ctrl-C
+        # A shell's background jobs start deaf to Ctrl-C, and so would what the tests start in one.
+        hearing = (
+            "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); runpy.run_module('evals', run_name='__main__')"
         )
+        command = [sys.executable, "-c", hearing, "--root", str(workspace.root), "run", "classify-001", "smollm2-135m"]
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"LLM_BASE_URL": url}, stderr=subprocess.PIPE, text=True)
         while len(asked) < 60:
             time.sleep(0.01)
         process.send_signal(stop)
