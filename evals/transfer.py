@@ -30,7 +30,12 @@ class Columns:
     text: str
     label: str
     channel: str = Channel.CHAT.value
-    labels: Mapping[str, str] = field(default_factory=dict)  # the user's names of the labels -> ours
+    names: Mapping[str, str] = field(default_factory=dict)  # the user's names of labels and channels -> ours
+
+    def ours(self, value: object) -> str:
+        """Return a label or a channel by our name, or as it stands where none was given."""
+        name = "" if value is None else str(value)
+        return self.names.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -113,11 +118,11 @@ def _require_columns(file: Path, names: Sequence[str], columns: Columns, delimit
             other = next((d for d in ";\t|," if d != delimiter and len(names) == 1 and d in names[0]), None)
             hint = f"; is the delimiter {other!r}? Say --delimiter" if other else ""
             raise EvalError(f"{file}: line 1: there is no column {name!r} ({option}); the columns are {known}{hint}")
-    if columns.channel not in names and columns.channel not in set(Channel):
+    if columns.channel not in names and columns.ours(columns.channel) not in set(Channel):
         raise EvalError(f"{file}: line 1: --channel {columns.channel!r} is neither a column ({known}) nor one of {', '.join(Channel)}")
-    for old, new in columns.labels.items():
-        if new not in set(Category):
-            raise EvalError(f"--map {old}={new}: {new!r} is no label; the labels are {', '.join(Category)}")
+    for old, new in columns.names.items():
+        if new not in {*Category, *Channel}:
+            raise EvalError(f"--map {old}={new}: {new!r} is neither a label ({', '.join(Category)}) nor a channel ({', '.join(Channel)})")
 
 
 def _read_rows(
@@ -137,8 +142,8 @@ def _read_rows(
             id=f"m{number:04d}",
             seed_id=f"s{number:04d}",
             message=message,
-            channel=Channel(channel),
-            label=Category(columns.labels.get(str(label), str(label))),
+            channel=Channel(columns.ours(channel)),
+            label=Category(columns.ours(label)),
             split=split,
             kind="clear",
             slices=(IMPORTED,),
@@ -152,11 +157,11 @@ def _faults(text: object, label: object, channel: object, columns: Columns) -> I
         yield columns.text, "the message is empty; fill it or delete the row"
     elif not isinstance(text, str):
         yield columns.text, f"a text is expected, not {type(text).__name__} {text!r}"
-    name = "" if label is None else str(label)
-    if columns.labels.get(name, name) not in set(Category):
-        yield columns.label, f"unknown label {name!r}; use {', '.join(Category)}, or translate it with --map {name or 'OLD'!s}=NEW"
-    if channel not in set(Channel):
-        yield columns.channel, f"unknown channel {channel!r}; use {', '.join(Channel)}"
+    for kind, column, value, known in (("label", columns.label, label, Category), ("channel", columns.channel, channel, Channel)):
+        ours = columns.ours(value)
+        if ours not in set(known):
+            mapped = f" (--map makes it {ours!r})" if ours != value else ""
+            yield column, f"unknown {kind} {value!r}{mapped}; use {', '.join(known)}, or translate it with --map {value or 'OLD'}=NEW"
 
 
 def _settle_duplicates(

@@ -62,6 +62,20 @@ def test_a_users_file_of_every_kind_becomes_rows(workspace, tmp_path, kind, caps
     assert evals(workspace, "validate") == 0
 
 
+def test_labels_and_channels_are_translated(workspace, tmp_path):
+    rows = [
+        ("The drops you sent made both my eyes swell up like plums", "adr", "email"),
+        ("When is the late shop on the quay shut?", "faq", "phone"),
+    ]
+    file = str(table(tmp_path / "mine.csv", rows))
+    names = ["adr=safety_compliance", "faq=informational", "email=mail", "phone=voice"]
+    assert evals(workspace, "import", file, *GIVEN, "--map", *names) == 0
+    added = load_split(workspace.datasets, Split.DEV)[-2:]
+    assert [(row.label.value, row.channel.value) for row in added] == [("safety_compliance", "mail"), ("informational", "voice")]
+    everywhere = [option if option != "via" else "email" for option in GIVEN]
+    assert evals(workspace, "import", file, *everywhere, "--map", *names, "--dry-run") == 0
+
+
 def test_personal_data_are_redacted_unless_told_otherwise(workspace, tmp_path, capsys):
     file = str(table(tmp_path / "mine.csv"))
     assert evals(workspace, "import", file, *GIVEN, *MAP, "--dry-run") == 0
@@ -94,10 +108,21 @@ BROKEN = [
     ("semicolons.csv", "body;class;via\nhi;informational;chat\n", [], "is the delimiter ';'? Say --delimiter"),
     ("label.csv", HEAD + "hi there,adr,chat\n", [], "line 2, column 'class': unknown label 'adr'; use informational,"),
     ("label.csv", HEAD + "hi there,,chat\n", [], "line 2, column 'class': unknown label ''"),
-    ("map.csv", HEAD + "hi there,adr,chat\n", ["--map", "adr=harm"], "--map adr=harm: 'harm' is no label"),
+    ("map.csv", HEAD + "hi there,adr,chat\n", ["--map", "adr=harm"], "--map adr=harm: 'harm' is neither a label"),
+    (
+        "map.csv",
+        HEAD + "hi there,adr,chat\n",
+        ["--map", "adr=mail"],
+        "line 2, column 'class': unknown label 'adr' (--map makes it 'mail'); use informational,",
+    ),
     ("map.csv", HEAD + "hi there,adr,chat\n", ["--map", "adr"], "--map adr: write it as OLD=NEW"),
     ("empty.csv", HEAD + '"two\nlines",informational,chat\n  ,informational,chat\n', [], "line 4, column 'body': the message is empty"),
-    ("channel.csv", HEAD + "hi there,informational,fax\n", [], "line 2, column 'via': unknown channel 'fax'; use chat, voice, mail"),
+    (
+        "channel.csv",
+        HEAD + "hi there,informational,fax\n",
+        [],
+        "line 2, column 'via': unknown channel 'fax'; use chat, voice, mail, or translate it with --map fax=NEW",
+    ),
     ("cells.csv", HEAD + "hi, there,informational,chat\n", [], "line 2: 4 cells, but the header has 3 columns"),
     ("quote.csv", HEAD + 'ok then,informational,chat\n"hi" there,informational,chat\n', [], "line 3: "),
     ("nothing.csv", HEAD, [], "there is no row under the header"),
