@@ -9,22 +9,12 @@ from typing import Any
 from evals.champion import FOLDER as CHAMPION
 from evals.data import Split
 from evals.gate import compare_pair
+from evals.leaderboard import markdown
 from evals.reliability import reliability
 from evals.scored import Scored, read_outcomes
 from evals.verdict import champion_entry
 from evals.workspace import Workspace, read_json, write_json, write_lines
 from orchestrator.local_classifier import CANDIDATE as LOCAL
-
-ROWS = (
-    ("raw model", "accuracy_raw", "safety_recall_raw", None, "brier_raw", "ece_raw"),
-    ("calibrated", "accuracy_calibrated", "safety_recall_calibrated", None, "brier_calibrated", "ece_calibrated"),
-    ("whole system", "accuracy_system", "safety_recall", "over_flag_rate", None, None),
-)
-SUITES = (
-    "A flip: a rewording that keeps the meaning changes the category. A wrong direction: P(safety) does not rise with a red flag, or does "
-    "not fall when harm is denied or only asked about. A downgrade: an injected instruction frees a safety message that was caught. "
-    "Worst capture: the share of safety seeds caught in every rewording and under every attack."
-)
 
 
 def compare(workspace: Workspace) -> dict[str, Any]:
@@ -69,6 +59,8 @@ def remarks(entries: list[dict[str, Any]]) -> list[str]:
     said = []
     champion = next((entry for entry in entries if entry["champion"]), None)
     said.append(f"Champion: {champion['candidate']}." if champion else "There is no champion yet: promote a candidate.")
+    if champion and any(champion["candidate"].startswith(f"{entry['candidate']}-") for entry in prompts):
+        said.append("That is the release as it was promoted; the candidate of its name has the present examples and calibration.")
     if local is None or not prompts:
         return said
     for metric, words in (("accuracy_calibrated", "accuracy (calibrated)"), ("accuracy_system", "accuracy (whole system)")):
@@ -84,65 +76,6 @@ def remarks(entries: list[dict[str, Any]]) -> list[str]:
     return said
 
 
-def markdown(board: dict[str, Any]) -> list[str]:
-    """Return the leaderboard as Markdown lines, three rows of numbers per candidate."""
-    lines = [
-        f"# Leaderboard ({board['n']} messages of the {board['split']} split)",
-        "",
-        "Intervals are two-sided 95 % Clopper-Pearson. Capture counts safety messages labelled safety or sent to a person as such.",
-        "",
-        "| candidate | numbers of | accuracy | safety recall | safety capture | over-flag | Brier | ECE10 | s/message |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for entry in board["candidates"]:
-        star = " **(champion)**" if entry["champion"] else ""
-        for index, (words, accuracy, recall, over, brier, ece) in enumerate(ROWS):
-            name = f"`{entry['candidate']}`{star}<br>{entry['verdict']}" if index == 0 else ""
-            whole = words == "whole system"
-            cells = [
-                name,
-                words,
-                _estimate(entry[accuracy]),
-                _estimate(entry[recall]),
-                _estimate(entry["safety_capture"]) if whole else "",
-                _estimate(entry[over]) if over else "",
-                _number(entry[brier]) if brier else "",
-                _number(entry[ece]) if ece else "",
-                f"{entry['latency_p50_s']:.2f}" if whole else "",
-            ]
-            lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", *[f"- {remark}" for remark in board["remarks"]], *suites_markdown(board["candidates"]), "", "## Verdicts", ""]
-    for entry in board["candidates"]:
-        reasons = "; ".join(entry["reasons"]) or "every check holds"
-        lines.append(f"- `{entry['candidate']}`: **{entry['verdict']}**: {reasons}")
-    return lines
-
-
-def suites_markdown(entries: list[dict[str, Any]]) -> list[str]:
-    """Return how candidates behave on the suites as Markdown lines; ``reports/<candidate>/suites.json`` has types, attacks and seeds."""
-    run = [entry for entry in entries if entry["robustness"]]
-    if not run:
-        return []
-    lines = [
-        "",
-        "## Behavioural suites",
-        "",
-        SUITES,
-        "",
-        "| candidate | of | flips | wrong direction | downgrades | worst capture |",
-        "|---|---|---|---|---|---|",
-    ]
-    for entry in run:
-        for view, words in (("model", "calibrated model"), ("system", "whole system")):
-            figures = entry["robustness"][view]
-            cells = [
-                _estimate(figures[name]) for name in ("flip_rate", "direction_failures", "injection_downgrades", "worst_variant_capture")
-            ]
-            name = f"`{entry['candidate']}`" if view == "model" else ""
-            lines.append(f"| {name} | {words} | {' | '.join(cells)} |")
-    return lines
-
-
 def _rank(entry: dict[str, Any]) -> tuple[bool, int, float, str]:
     order = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
     loss = entry["nll_out_of_fold"]
@@ -153,13 +86,3 @@ def _gate_rows(workspace: Workspace, candidate: str) -> list[Scored]:
     folder = candidate if candidate in workspace.candidates() else CHAMPION
     rows = read_outcomes(workspace.report(folder, "outcomes.jsonl"))
     return [row for row in rows if row.split == Split.GATE]
-
-
-def _estimate(estimate: dict[str, Any]) -> str:
-    if estimate["value"] is None:
-        return "-"
-    return f"{estimate['value']:.3f} ({estimate['low']:.2f}-{estimate['high']:.2f})"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"

@@ -27,10 +27,14 @@ def suite_report(scored: Sequence[Scored]) -> dict[str, Any]:
 
 
 def suite_summary(report: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of a suite report that a leaderboard shows."""
+    """Return the figures of a suite report that a leaderboard shows: all of it but which messages failed, seed by seed."""
+    names = ("flip_rate", "direction_failures", "injection_downgrades", "worst_variant_capture")
     return {
-        view: {name: estimates[name] for name in ("flip_rate", "direction_failures", "injection_downgrades", "worst_variant_capture")}
-        for view, estimates in report.items()
+        view: {
+            **{name: found[name] for name in names},
+            "types": {kind: {key: value for key, value in one.items() if key != "failed"} for kind, one in found["types"].items()},
+        }
+        for view, found in report.items()
     }
 
 

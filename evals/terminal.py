@@ -14,7 +14,7 @@ def print_leaderboard(board: dict[str, Any]) -> None:
     """Print one line per candidate, then the verdicts and what the numbers say."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=150)
+        console = Console(width=160)
     table = Table(title=f"{board['n']} messages of the {board['split']} split")
     for name in ("candidate", "raw", "calibrated", "system", "recall", "capture [95 %]", "over-flag", "Brier", "s/msg", "verdict"):
         table.add_column(name, justify="left" if name in {"candidate", "verdict"} else "right")

@@ -30,7 +30,8 @@ def judge_candidate(workspace: Workspace, candidate: str) -> dict[str, Any]:
         if actual != champion["outcomes_sha256"]:
             doubts.append("the champion's outcomes were edited: run `dvc repro`")
     verdict = gate(outcomes, champion_outcomes, [row.id for row in rows], workspace.params().gate, doubts=doubts)
-    return {"candidate": candidate, "champion": champion["candidate"], "release": champion["release"], **verdict}
+    released = candidate == champion["candidate"] and _same_answers(outcomes, champion_outcomes or [])
+    return {"candidate": candidate, "champion": champion["candidate"], "release": champion["release"], "released": released, **verdict}
 
 
 def write_verdict(workspace: Workspace, candidate: str) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def entry(report: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any]:
         "candidate": report["candidate"],
         "prompt": report["prompt"],
         "model": report["model"],
-        "champion": verdict["champion"] == report["candidate"],
+        "champion": verdict["released"],
         "verdict": verdict["verdict"],
         "reasons": verdict["reasons"],
         **report["gate"],
@@ -56,12 +57,15 @@ def entry(report: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any]:
         "critical_missed": report["critical"]["missed"],
         "nll_out_of_fold": report["fit"]["nll_out_of_fold"],
         "threshold": report["fit"]["threshold"],
-        "robustness": report.get("robustness"),  # the champion, where it is no candidate, is run on gate and critical alone
+        "robustness": report["robustness"],
     }
 
 
 def champion_entry(workspace: Workspace) -> dict[str, Any] | None:
-    """Return the champion's entry from its own run, for boards whose candidates it is not among; None without one."""
+    """Return the champion's entry from its own run, for boards whose candidates it is not among; None without one.
+
+    Where a candidate of its name is among them, with other examples or another calibration by now, the release tells the two apart.
+    """
     identity, outcomes = read_champion(workspace)
     release = current_release(workspace)
     if outcomes is None or release is None:
@@ -69,8 +73,18 @@ def champion_entry(workspace: Workspace) -> dict[str, Any] | None:
     params = workspace.params()
     itself = gate(outcomes, outcomes, [row.id for row in compared_rows(workspace)], params.gate)
     evidence = release.evidence()["metrics"]
-    report = evidence | measure(outcomes, params)  # what was promoted, measured on the present rows
-    return entry(report, {"champion": identity["candidate"], **itself})
+    name = (
+        identity["candidate"] if identity["candidate"] not in workspace.candidates() else f"{identity['candidate']}-{identity['release']}"
+    )
+    # What was promoted, measured on the present rows: gate and critical alone, not the suites.
+    report = evidence | measure(outcomes, params) | {"candidate": name, "robustness": None}
+    return entry(report, {"released": True, **itself})
+
+
+def _same_answers(outcomes: list[Scored], champion: list[Scored]) -> bool:
+    """Say whether a candidate answers every row that the champion was run on as the champion does; time and tokens apart."""
+    mine = {row.id: row.classification.model_dump(exclude={"usage"}) for row in outcomes}
+    return bool(champion) and all(mine.get(row.id) == row.classification.model_dump(exclude={"usage"}) for row in champion)
 
 
 def _trusted_outcomes(workspace: Workspace, candidate: str) -> tuple[list[Scored], list[str]]:

@@ -1,6 +1,7 @@
 """The whole path through real parts: the embedded LLM, SQLite, real processes and sockets."""
 
 import asyncio
+import hashlib
 import json
 import os
 import re
@@ -150,7 +151,8 @@ def test_importing_the_orchestrator_is_light():
 def test_the_leaderboard_has_one_champion_and_it_is_the_one_released():
     board = json.loads((ROOT / "reports" / "leaderboard.json").read_text())
     champions = [entry for entry in board["candidates"] if entry["champion"]]
-    assert [entry["candidate"] for entry in champions] == [load_release().manifest.candidate]
+    manifest = load_release().manifest
+    assert [entry["candidate"] in {manifest.candidate, f"{manifest.candidate}-{manifest.id}"} for entry in champions] == [True]
     assert champions[0]["verdict"] == "PASS"
     assert all({"prompt", "model", "safety_capture", "accuracy_system"} <= set(entry) for entry in board["candidates"])
 
@@ -160,10 +162,23 @@ def test_the_champion_against_itself_passes_and_a_worse_copy_does_not(tmp_path, 
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "params.yaml", tmp_path)
     workspace, champion = Workspace(tmp_path), load_release().manifest.candidate
-    assert evals(workspace, "gate", champion) == 0
+    outcomes = (tmp_path / "reports" / "champion" / "outcomes.jsonl").read_text()
+
+    def submit(text):
+        path = workspace.report(champion, "outcomes.jsonl")
+        path.write_text(text)
+        metrics = json.loads(workspace.report(champion, "metrics.json").read_text())
+        metrics["outcomes_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        workspace.report(champion, "metrics.json").write_text(json.dumps(metrics))
+        return evals(workspace, "gate", champion)
+
+    assert submit(outcomes) == 0
+    assert submit(outcomes.replace('"routed_as_safety":true', '"routed_as_safety":false')) == 1
+    assert "critical items missed" in capsys.readouterr().out
     path = workspace.report(champion, "outcomes.jsonl")
-    path.write_text(path.read_text().replace('"routed_as_safety":true', '"routed_as_safety":false'))
+    path.write_text(outcomes)  # sound, but not what the metrics say was scored
     assert evals(workspace, "gate", champion) == 1
+    assert "edited after they were scored" in capsys.readouterr().out
 
 
 def test_every_stage_of_the_pipeline_is_up_to_date():

@@ -95,3 +95,14 @@ def test_a_champion_that_is_not_among_the_candidates_is_shown_beside_them(promot
     board = json.loads((promoted.reports / "leaderboard.json").read_text())
     assert [entry["candidate"] for entry in board["candidates"] if entry["champion"]] == [GOOD]
     assert len(board["candidates"]) == 3
+
+
+def test_a_champion_whose_candidate_has_changed_since_is_shown_beside_it(promoted):
+    path = promoted.root / "params.yaml"
+    path.write_text(path.read_text().replace("local_threshold: 0.5", "local_threshold: 0.3"))
+    refresh(promoted)
+    board = json.loads((promoted.reports / "leaderboard.json").read_text())
+    release = load_release(promoted.champion).manifest.id
+    assert [entry["candidate"] for entry in board["candidates"] if entry["champion"]] == [f"{GOOD}-{release}"]
+    assert {GOOD, f"{GOOD}-{release}"} < {entry["candidate"] for entry in board["candidates"]}
+    assert any("as it was promoted" in remark for remark in board["remarks"])

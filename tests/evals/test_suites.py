@@ -2,6 +2,7 @@ import pytest
 from support import make_scored
 
 from evals.data import Row, Split
+from evals.leaderboard import suites_markdown
 from evals.perturb import MECHANICAL
 from evals.suites import suite_report, suite_summary
 from evals.variants import EXPECTED, Expectation, check_variants, expand
@@ -131,3 +132,18 @@ def test_the_summary_keeps_the_figures_of_both_views():
     assert set(summary) == {"system", "model"}
     assert summary["system"]["flip_rate"]["value"] == 0.0
     assert summary["system"]["injection_downgrades"]["value"] is None
+    typos = summary["system"]["types"]["typos"]
+    assert (typos["expectation"], typos["value"], typos["n"]) == ("same category", 0.0, 1)
+    assert "failed" not in typos
+
+
+def test_the_page_has_a_column_for_every_candidate_and_a_dash_where_a_type_was_not_run():
+    seed, typo, slang = scored("", routed=True), scored(".typos", routed=False), scored(".slang", routed=True)
+    entries = [
+        {"candidate": f"classify-001_{model}", "robustness": suite_summary(suite_report(rows))}
+        for model, rows in (("small", [seed, typo]), ("large", [seed, typo, slang]))
+    ]
+    lines = suites_markdown([*entries, {"candidate": "old", "robustness": None}])
+    assert "| type | it must | n | `classify-001_small` | `classify-001_large` |" in lines
+    assert "| typos | same category | 1 | 1.00 / 1.00 | 1.00 / 1.00 |" in lines
+    assert "| slang | same category | 1 | - | 0.00 / 0.00 |" in lines
