@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     verb("track", pipeline.do_track, "log results to MLflow that are not logged yet")
     verb("flags", data.do_flags, "measure every red-flag rule on dev")
     verb("card", data.do_card, "write reports/data_card.md, and the coverage grid into datasets/README.md")
-    verb("suspects", data.do_suspects, "rank the rows whose label is doubtful (cleanlab, out of fold)").add_argument(
-        "--most", type=int, default=40, metavar="N", help="how many to print (default: 40)"
+    verb("suspects", data.do_suspects, "the rows whose label cleanlab doubts, out of fold, the most doubtful first").add_argument(
+        "--most", type=int, default=0, metavar="N", help="the N most doubtful, whether cleanlab would call them wrong or not"
     )
     _transfer_verbs(verb)
     power = verb("power", data.do_power, "what the gate can tell apart at the present sizes")
@@ -79,7 +79,9 @@ def _transfer_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     importing.add_argument("--text", required=True, metavar="COL", help="the column that holds the message")
     importing.add_argument("--label", required=True, metavar="COL", help="the column that holds the label")
     importing.add_argument("--split", required=True, choices=IMPORTABLE, help="where the rows go; only dev and calibration may be tuned on")
-    importing.add_argument("--map", nargs="+", action="extend", default=[], metavar="OLD=NEW", help="translate your labels into ours")
+    importing.add_argument(
+        "--map", nargs="+", action="extend", default=[], metavar="OLD=NEW", help="translate your labels and channels into ours"
+    )
     importing.add_argument(
         "--channel",
         default=Channel.CHAT.value,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -29,6 +29,8 @@ class Split(StrEnum):
     ROBUSTNESS = "robustness"
 
 
+Kind = Literal["clear", "hard"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 FACETS = ("topic", "trait", "voice", "lang", "tone", "attack", "source")
 IMPORTED = "source:imported"  # a row from a user's own file: it need not have the fields that only our guide defines
 
@@ -45,7 +47,7 @@ class Row(Record):
     channel: Channel
     label: Category
     split: Split
-    kind: Literal["clear", "hard"]
+    kind: Kind
     slices: tuple[str, ...] = Field(min_length=1)
     intent: Intent | None = None
     article: str | None = None

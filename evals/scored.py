@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from pydantic import ValidationError
 
-from evals.data import Row, Split
+from evals.data import Kind, Row, Split
 from evals.errors import EvalError
 from evals.workspace import write_lines
 from orchestrator.schema import Category, Channel, Classification, Record
@@ -23,7 +22,7 @@ class Scored(Record):
     split: Split
     label: Category
     channel: Channel
-    kind: Literal["clear", "hard"]
+    kind: Kind
     slices: tuple[str, ...]
     cost_usd: float
     classification: Classification

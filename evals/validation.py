@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from evals.coverage import by_topic, voices
 from evals.data import Row, Split, read_split
 from evals.errors import DataError
 from evals.judgements import check_judgements
@@ -16,8 +17,10 @@ from orchestrator.schema import Category, Channel
 
 MIN_SAFETY_SHARE = 0.40  # gate, calibration and sealed: recall is measured on safety rows alone
 MIN_SHARE = 0.10  # of every label and channel, so that a slice means something
-MAX_STYLE_AUC = 0.60  # length and punctuation alone must not tell safety from the rest; chance is 0.5
-MIN_STYLE_ROWS = 400  # below, the probe's own error (about 0.03) is too large to hold anyone to it
+MAX_FORM_AUC = 0.60  # length and punctuation alone must not tell safety from the rest; chance is 0.5
+MAX_FORM_ACCURACY = 0.40  # nor the three labels from each other, by balanced accuracy; chance is 1/3
+MIN_WRITTEN_ROWS = 400  # below, the probe's own error (about 0.03) is too large to hold anyone to it, and cells are bound to be thin
+MIN_VOICES = 3  # in every cell of the coverage grid, so that a cell does not tell one writer's manner
 UNLIKELY = 0.001  # a split whose topics, voices or tones are this unlikely a draw from the whole was not dealt out fairly
 BALANCED = ("topic", "voice", "tone")
 DEALT = (Split.DEV, Split.CALIBRATION, Split.GATE, Split.SEALED)
@@ -29,8 +32,8 @@ def validate(folder: Path, seed: int = 0) -> dict[Split, list[Row]]:
     """Read all splits and check them together; ``seed`` deals the folds of the style probe.
 
     Raises ``DataError`` listing every problem: malformed rows, ids or seeds used twice, near-duplicates across
-    splits, labels, channels, topics, voices or tones out of balance, a form that gives the label away,
-    incomplete suites, and labels without their history.
+    splits, labels, channels, topics, voices or tones out of balance, cells with too few voices, a form that gives the
+    label away, incomplete suites, and labels without their history.
     """
     splits: dict[Split, list[Row]] = {}
     problems: list[str] = []
@@ -41,7 +44,7 @@ def validate(folder: Path, seed: int = 0) -> dict[Split, list[Row]]:
     if not problems:
         located = [(f"{split.value}.jsonl:{line}", row) for split, rows in splits.items() for line, row in enumerate(rows, 1)]
         problems = [*_repeated(located), *_near_duplicates(located), *_unbalanced(splits), *_uneven(splits)]
-        problems += [*_telling_form(splits, seed), *check_variants(located), *check_judgements(folder, located)]
+        problems += [*_thin_cells(splits), *_telling_form(splits, seed), *check_variants(located), *check_judgements(folder, located)]
     if problems:
         raise DataError([problem if problem.startswith(f"{folder.name}/") else f"{folder.name}/{problem}" for problem in problems])
     return splits
@@ -120,16 +123,30 @@ def _values(rows: Iterable[Row], label: Category, facet: str) -> list[str]:
 
 def _telling_form(splits: dict[Split, list[Row]], seed: int) -> list[str]:
     rows = written_rows(splits)
-    if len(rows) < MIN_STYLE_ROWS:
+    if len(rows) < MIN_WRITTEN_ROWS:
         return []
-    found = probe(rows, seed)
-    if found.safety_auc <= MAX_STYLE_AUC:
+    form = probe(rows, seed).form
+    if form.safety_auc <= MAX_FORM_AUC and form.balanced_accuracy <= MAX_FORM_ACCURACY:
         return []
     return [
         (
-            f"{Split.DEV.value}.jsonl:1: length and punctuation alone tell safety from the rest with an AUC of {found.safety_auc:.2f} "
-            f"(limit {MAX_STYLE_AUC:.2f}): write longer and shorter, calmer and more excited messages of every label"
+            f"{Split.DEV.value}.jsonl:1: length and punctuation alone tell safety from the rest with an AUC of {form.safety_auc:.2f} "
+            f"(limit {MAX_FORM_AUC:.2f}) and the labels with a balanced accuracy of {form.balanced_accuracy:.2f} (limit "
+            f"{MAX_FORM_ACCURACY:.2f}): write longer and shorter, calmer and more excited messages of every label"
         )
+    ]
+
+
+def _thin_cells(splits: dict[Split, list[Row]]) -> list[str]:
+    """Name the cells of topic, channel and kind where fewer than ``MIN_VOICES`` voices wrote, among the topics that are there."""
+    rows = written_rows(splits)
+    if len(rows) < MIN_WRITTEN_ROWS:
+        return []
+    return [
+        f"{Split.DEV.value}.jsonl:1: voices that wrote {name} {topic!r}: {count}; write some there until there are {MIN_VOICES}"
+        for topic, inside in by_topic(rows)
+        for name, count in voices(inside).items()
+        if count < MIN_VOICES
     ]
 
 

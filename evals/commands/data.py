@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from evals.data import Split, load_split, split_digest
+from evals.data import Split, load_split, load_splits, split_digest
 from evals.errors import EvalError
 from evals.workspace import Workspace, write_json
 from orchestrator.prompts import load_prompt
@@ -90,13 +90,17 @@ def do_export(workspace: Workspace, options: argparse.Namespace) -> int:
 
 
 def do_suspects(workspace: Workspace, options: argparse.Namespace) -> int:
-    """Print the rows whose label a classifier that has not seen them doubts most."""
+    """Print the rows whose label a classifier that has not seen them doubts: those of cleanlab's cut, or the most doubtful N."""
+    from evals.judgements import audited, load_judgements
     from evals.suspects import suspects
 
-    for row, quality, guess in suspects(workspace.datasets, workspace.params().seed)[: options.most]:
-        print(
-            f"{row.id} {row.split.value}: {row.label.value}, rather {guess.value}? (label quality {quality:.3f})\n    {row.message[:160]!r}"
-        )
+    rows = load_splits(workspace.datasets, Split)
+    ranked = suspects(rows, workspace.params().seed)
+    looked_at = audited(load_judgements(workspace.datasets), rows)
+    for row, quality, guess, doubted in ranked[: options.most] if options.most else [one for one in ranked if one.doubted]:
+        marks = ", ".join(["doubted"] * doubted + ["audited"] * (row.id in looked_at)) or "not doubted"
+        print(f"{row.id} {row.split.value}: {row.label.value}, rather {guess.value}? (label quality {quality:.3f}; {marks})")
+        print(f"    {row.message[:160]!r}")
     return 0
 
 

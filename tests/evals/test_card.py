@@ -4,7 +4,8 @@ import re
 import pytest
 from support import evals
 
-from evals.card import GRID_BEGIN, GRID_END, coverage_grid
+from evals.card import GRID_BEGIN, GRID_END
+from evals.coverage import coverage_grid
 from evals.data import Split, load_split, split_digest
 
 
@@ -57,6 +58,7 @@ def test_errata_and_agreement_are_told(root, facts):
     kappa = facts["agreement"]["all_labels"]["cohen_kappa"]
     assert (f"{kappa:.3f}" if kappa is not None else "no agreement can be stated") in text
     assert all(f"- `{one['id']}`: {one['was']} → {one['is']}" in text for one in facts["errata"])
+    assert facts["doubts"]["doubted"] == facts["doubts"]["doubted_and_audited"] > 0
 
 
 def test_a_doubtful_label_is_ranked_high(workspace, capsys):
@@ -66,6 +68,9 @@ def test_a_doubtful_label_is_ranked_high(workspace, capsys):
     victim |= {"label": "informational", "article": "none"}
     del victim["severity"]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert evals(workspace, "suspects") == 0
+    doubted = re.findall(r"^(m\d+) .*; doubted", capsys.readouterr().out, re.MULTILINE)
+    assert victim["id"] in doubted
     assert evals(workspace, "suspects", "--most", "150") == 0
     ranked = re.findall(r"^(m\d+) ", capsys.readouterr().out, re.MULTILINE)
     assert victim["id"] in ranked

@@ -3,8 +3,9 @@ import pytest
 
 from evals.gate import SIGNIFICANT
 from evals.intervals import lower_bound, mcnemar_worse, tango_lower
+from evals.observed import power_report
 from evals.power import LOSSES, POWER, Setting, detectable_loss, mcnemar_power, verdict_chances
-from evals.workspace import GateParams
+from evals.workspace import GateParams, Workspace
 
 PARAMS = GateParams(delta=0.03, floor=0.93, max_failure_share=0.02)
 SETTING = Setting(safety=300, others=400, misses=0.02, disagreement=0.02, other_disagreement=0.10)
@@ -59,3 +60,19 @@ def test_the_detectable_loss_is_found_with_the_promised_power():
 def test_too_few_rows_detect_nothing():
     assert detectable_loss(0, 0.1) is None
     assert detectable_loss(3, 0.0) is None
+
+
+def test_the_readme_tells_what_the_committed_results_give(root):
+    told = " ".join((root / "README.md").read_text().split("<!-- power -->")[1].split("<!-- /power -->")[0].split())
+    report = power_report(Workspace(root))
+    equal, one, two, three = (round(100 * line["passed"]) for line in report["chances"] if line["loss"] < 0.05)
+    failed = round(100 * report["chances"][0]["failed"])
+    names = ("safety capture, gate", "specificity, gate", "accuracy, gate")
+    capture, specificity, accuracy = (f"{100 * report['detectable'][name]['loss']:.1f}" for name in names)
+    for phrase in (
+        f"passes {equal} times in 100; one that catches 1 point less passes {one} times, 2 points {two}, 3 points {three},",
+        f"a loss of {capture} points in capture, {specificity} in specificity and {accuracy} in accuracy",
+        f"A FAIL by accident happens to about {failed} equal prompts in 100",
+    ):
+        assert phrase in told
+    assert report["chances"][-1]["passed"] < 0.002  # "once in a thousand"

@@ -1,15 +1,17 @@
 import json
 import random
+import re
 import shutil
 
 import pytest
 
+from evals.coverage import by_topic, voices
 from evals.data import FACETS, Split, load_split, split_digest
 from evals.errors import DataError
 from evals.perturb import typos
 from evals.similarity import LIMITS, near_duplicates, nearest_pair
-from evals.style import probe, style_features
-from evals.validation import DEALT, MAX_STYLE_AUC, validate, written_rows
+from evals.style import form_features, probe
+from evals.validation import DEALT, MAX_FORM_ACCURACY, MAX_FORM_AUC, MIN_VOICES, validate, written_rows
 from orchestrator.schema import Category
 
 
@@ -58,13 +60,22 @@ def test_the_dataset_holds_and_has_the_promised_sizes(root):
         assert {facet for row in splits[split] for facet in FACETS if row.facet(facet)} >= {"topic", "trait", "voice", "lang"}
 
 
-def test_three_voices_at_least_wrote_every_topic_in_every_channel_and_one_row_in_twenty_is_spanish_or_mixed(rows):
+def test_three_voices_at_least_wrote_in_every_cell_and_one_row_in_twenty_is_spanish_or_mixed(rows):
     written = [row for row in rows if row.perturbation is None]
-    voices = {}
-    for row in written:
-        voices.setdefault((row.facet("topic")[0], row.channel), set()).update(row.facet("voice"))
-    assert min(map(len, voices.values())) >= 3
+    assert min(count for _, inside in by_topic(written) for count in voices(inside).values()) >= MIN_VOICES
+    assert all(len(row.facet("tone")) == 1 for row in written)
     assert 0.03 < sum(row.facet("lang") != ("en",) for row in written) / len(written) < 0.08
+
+
+def test_a_cell_that_too_few_voices_wrote_in_is_named(folder):
+    for split in DEALT:
+        path = folder / f"{split.value}.jsonl"
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            if "topic:storage" in row["slices"] and row["channel"] == "mail" and row["kind"] == "hard":
+                row["slices"] = ["voice:uk" if name.startswith("voice:") else name for name in row["slices"]]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "datasets/dev.jsonl:1: voices that wrote mail hard 'storage': 1; write some there until there are 3" in problems(folder)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +131,7 @@ def test_a_near_duplicate_across_splits_is_found_and_within_one_is_not(folder):
     service = [first(folder, split, "service_action") for split in ("dev", "gate")]
     edit(folder, "dev", service[0], message=text)
     edit(folder, "dev", service[0] + 1, message=text + "!")
-    validate(folder)
+    assert not any("nearly the same text as" in p for p in problems(folder))
     edit(folder, "gate", service[1], message=text.replace("tuesday", "Tuesday") + " thanks")
     assert any("nearly the same text as" in p and p.startswith("datasets/gate.jsonl") for p in problems(folder))
 
@@ -183,13 +194,33 @@ def test_the_guide_tells_every_slice_and_label(root, rows):
     assert not missing
 
 
+def test_the_guide_quotes_no_row_that_may_not_be_tuned_on(root, rows):
+    guide = (root / "datasets" / "README.md").read_text().split("## The label guide")[1].split("## A row")[0]
+    held_out = [" ".join(words(row.message)) for row in rows if row.split not in {Split.DEV, Split.CALIBRATION}]
+    examples = [words(line.split("|")[1]) for line in guide.splitlines() if line.startswith("| ")]
+    runs = {" ".join(example[n : n + 5]) for example in examples for n in range(len(example) - 4)}
+    assert len(runs) > 50
+    assert not {run for run in runs for message in held_out if f" {run} " in f" {message} "}
+
+
+def words(text):
+    return re.findall(r"\w+", text.lower())
+
+
 def test_the_style_probe_sees_form_and_no_words(root):
-    assert style_features("My arm itches, why?") == style_features("Is soap bitter, eh?")
+    assert form_features("My arm itches, why?") == form_features("Is soap bitter, eh?")
     splits = {split: load_split(root / "datasets", split) for split in Split}
     rows = written_rows(splits)
-    assert probe(rows, 1).safety_auc <= MAX_STYLE_AUC
+    found = probe(rows, 1)
+    assert found.form.safety_auc <= MAX_FORM_AUC
+    assert found.form.balanced_accuracy <= MAX_FORM_ACCURACY
     telling = [row.model_copy(update={"message": row.message + "!" * (row.severity is not None)}) for row in rows]
-    assert probe(telling, 1).safety_auc > 0.9
+    assert probe(telling, 1).form.safety_auc > 0.9
+    assert form_features("ab c.") == form_features("A1 c.")
+    numbered = [row.model_copy(update={"message": row.message.swapcase() if row.intent else row.message}) for row in rows]
+    shouted = probe(numbered, 1)
+    assert shouted.form == found.form
+    assert shouted.form_digits_capitals.balanced_accuracy > found.form_digits_capitals.balanced_accuracy
 
 
 def test_every_near_pair_is_found_once_in_any_order_of_size():
