@@ -12,9 +12,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.champion import FOLDER as CHAMPION
 from evals.data import Split, load_splits, split_digest
 from evals.figures import confusion_figure, reliability_figure
 from evals.scored import Scored, read_outcomes
+from evals.verdict import champion_report
 from evals.workspace import Workspace, read_json
 from orchestrator.prompts import load_prompt
 
@@ -49,7 +51,7 @@ def track(workspace: Workspace) -> list[str]:
         mlflow.log_params(_flat(workspace.params().model_dump(mode="json")))
         for name in ("leaderboard.json", "leaderboard.md"):
             mlflow.log_artifact(str(workspace.reports / name))
-        for entry in _own(workspace, board):
+        for entry in board["candidates"]:
             _log_candidate(workspace, experiment, entry)
             made.append(entry["candidate"])
     _register_prompts(workspace, board)
@@ -66,18 +68,13 @@ def _experiment(client: MlflowClient, workspace: Workspace) -> str:
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 
-def _own(workspace: Workspace, board: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries that this pipeline ran; a champion shown beside them for comparison is not logged again."""
-    return [entry for entry in board["candidates"] if entry["candidate"] in workspace.candidates()]
-
-
 def _log_candidate(workspace: Workspace, experiment: str, entry: dict[str, Any]) -> None:
     import mlflow
     import pandas as pd
 
     candidate = entry["candidate"]
-    outcomes = [r for r in read_outcomes(workspace.report(candidate, "outcomes.jsonl")) if r.split == Split.GATE]
-    report = read_json(workspace.report(candidate, "metrics.json"), "run `dvc repro`")
+    report, scored = _result(workspace, candidate)
+    outcomes = [row for row in scored if row.split == Split.GATE]
     with mlflow.start_run(experiment_id=experiment, run_name=candidate, nested=True):
         mlflow.set_tags({"verdict": entry["verdict"], "champion": str(entry["champion"]).lower(), "candidate": candidate})
         mlflow.log_params(
@@ -99,6 +96,14 @@ def _log_candidate(workspace: Workspace, experiment: str, entry: dict[str, Any])
         mlflow.log_figure(confusion_figure(candidate, report["confusion"]["system"]), "confusion.png")
         if entry["prompt"] is not None:
             mlflow.log_artifact(str(workspace.prompts / f"{entry['prompt']}.yaml"))
+
+
+def _result(workspace: Workspace, candidate: str) -> tuple[dict[str, Any], list[Scored]]:
+    """Return the metrics and outcomes behind an entry of the leaderboard: a candidate's, or those of the release shown beside them."""
+    if candidate not in workspace.candidates() and (released := champion_report(workspace)):
+        return released
+    report = read_json(workspace.report(candidate, "metrics.json"), "run `dvc repro`")
+    return report, read_outcomes(workspace.report(candidate, "outcomes.jsonl"))
 
 
 def _register_prompts(workspace: Workspace, board: dict[str, Any]) -> None:
@@ -168,9 +173,9 @@ def _flat(fields: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _digest(workspace: Workspace, board: dict[str, Any]) -> str:
     """Return the hash of everything that is logged."""
     digest = hashlib.sha256(json.dumps(board, sort_keys=True).encode())
-    for entry in _own(workspace, board):
+    for folder in (*workspace.candidates(), CHAMPION):
         for name in ("metrics.json", "outcomes.jsonl", "verdict.json"):
-            digest.update(_bytes(workspace.report(entry["candidate"], name)))
+            digest.update(_bytes(workspace.report(folder, name)))
     return digest.hexdigest()
 
 

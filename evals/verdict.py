@@ -61,23 +61,29 @@ def entry(report: dict[str, Any], verdict: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def champion_entry(workspace: Workspace) -> dict[str, Any] | None:
-    """Return the champion's entry from its own run, for boards whose candidates it is not among; None without one.
+def champion_report(workspace: Workspace) -> tuple[dict[str, Any], list[Scored]] | None:
+    """Return what was promoted, measured on the present gate and critical rows, and its outcomes there; None without a champion.
 
-    Where a candidate of its name is among them, with other examples or another calibration by now, the release tells the two apart.
+    Where a candidate of its name is there, with other examples or another calibration by now, the release tells the two apart.
     """
     identity, outcomes = read_champion(workspace)
     release = current_release(workspace)
     if outcomes is None or release is None:
         return None
-    params = workspace.params()
-    itself = gate(outcomes, outcomes, [row.id for row in compared_rows(workspace)], params.gate)
-    evidence = release.evidence()["metrics"]
-    name = (
-        identity["candidate"] if identity["candidate"] not in workspace.candidates() else f"{identity['candidate']}-{identity['release']}"
-    )
-    # What was promoted, measured on the present rows: gate and critical alone, not the suites.
-    report = evidence | measure(outcomes, params) | {"candidate": name, "robustness": None}
+    name = identity["candidate"]
+    if name in workspace.candidates():
+        name = f"{name}-{identity['release']}"
+    # The suites are not run on it, so it has no robustness.
+    return release.evidence()["metrics"] | measure(outcomes, workspace.params()) | {"candidate": name, "robustness": None}, outcomes
+
+
+def champion_entry(workspace: Workspace) -> dict[str, Any] | None:
+    """Return the champion's entry from its own run, for boards whose candidates it is not among; None without one."""
+    measured = champion_report(workspace)
+    if measured is None:
+        return None
+    report, outcomes = measured
+    itself = gate(outcomes, outcomes, [row.id for row in compared_rows(workspace)], workspace.params().gate)
     return entry(report, {"released": True, **itself})
 
 

@@ -1,3 +1,5 @@
+import json
+
 import mlflow
 import pytest
 from support import evals, refresh
@@ -44,6 +46,19 @@ def test_a_parent_and_a_child_per_candidate_are_logged_once(promoted):
     champion = mlflow.genai.load_prompt("prompts:/classify@champion")
     assert "Sort the message." in champion.template
     assert champion.tags["prompt"] == "classify-001"
+
+
+def test_a_release_whose_candidate_has_changed_is_logged_beside_it(promoted):
+    path = promoted.root / "params.yaml"
+    path.write_text(path.read_text().replace("local_threshold: 0.5", "local_threshold: 0.3"))
+    refresh(promoted)
+    (released,) = set(track(promoted)[1:]) - set(promoted.candidates())
+    client = mlflow.MlflowClient(tracking_uri(promoted))
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], "tags.champion = 'true'")
+    assert [run.info.run_name for run in runs] == [released]
+    board = json.loads((promoted.reports / "leaderboard.json").read_text())
+    shown = next(entry for entry in board["candidates"] if entry["candidate"] == released)
+    assert runs[0].data.metrics["over_flag_rate"] == shown["over_flag_rate"]["value"]
 
 
 def test_a_changed_result_is_logged_anew_and_prompts_are_not_doubled(promoted):
