@@ -60,6 +60,7 @@ run: serve ## the same as serve
 
 bench: setup ## the benchmarks
 	python -m benchmarks.embedded
+	python -m benchmarks.scoring
 
 lock: ## resolve requirements.lock anew from pyproject.toml
 	uv lock --quiet --upgrade

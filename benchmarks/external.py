@@ -15,7 +15,7 @@ from pathlib import Path
 from evals.data import load_examples
 from evals.intervals import Estimate, proportion
 from evals.progress import progress
-from evals.workspace import Workspace, read_json
+from evals.workspace import Candidate, Workspace, read_json
 from orchestrator.catalogue import Model, find_model
 from orchestrator.classify import Classifier, Tuning, judge
 from orchestrator.connect import open_classifier, open_llm
@@ -34,11 +34,13 @@ async def classify(texts: list[str], candidate: str | None) -> list[Classificati
     messages = [Message(text=text) for text in texts]
     if candidate == LOCAL:
         local, tuning = LocalClassifier.load(WORKSPACE.classifier), _tuning(LOCAL)
-        return [judge(m, Answer(probabilities=local(m.text), source=Source.LOCAL, label_mass=1.0), local, tuning) for m in messages]
-    prompt_id, model_id = (candidate or load_release().manifest.candidate).split("_", 1)
-    model = find_model(model_id)
+        return [
+            judge(m, Answer(probabilities=local(m.text), source=Source.LOCAL, label_mass=1.0), local, tuning, local.asked) for m in messages
+        ]
+    chosen = None if candidate is None else WORKSPACE.candidate(candidate)
+    model = find_model(load_release().manifest.model if chosen is None else str(chosen.model))
     async with open_llm(model, os.environ) as llm:
-        classifier = open_classifier(load_release(), llm) if candidate is None else _present(candidate, prompt_id, model, llm)
+        classifier = open_classifier(load_release(), llm) if chosen is None else _present(chosen, model, llm)
         with progress("external", len(messages)) as advance:
             results = []
             for message in messages:
@@ -47,10 +49,10 @@ async def classify(texts: list[str], candidate: str | None) -> list[Classificati
     return results
 
 
-def _present(candidate: str, prompt_id: str, model: Model, llm: LLM) -> Classifier:
-    prompt = load_prompt(WORKSPACE.prompts / f"{prompt_id}.yaml")
+def _present(candidate: Candidate, model: Model, llm: LLM) -> Classifier:
+    prompt = load_prompt(WORKSPACE.prompts / f"{candidate.prompt}.yaml")
     render = Renderer(prompt, model, load_examples(WORKSPACE.datasets))
-    return Classifier(prompt, render, llm, LocalClassifier.load(WORKSPACE.classifier), _tuning(candidate))
+    return Classifier(prompt, render, llm, LocalClassifier.load(WORKSPACE.classifier), _tuning(candidate.id))
 
 
 def _tuning(candidate: str) -> Tuning:

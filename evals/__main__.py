@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals.commands import data, pipeline
+from evals.commands import data, online, pipeline, release, running
 from evals.data import Split
 from evals.errors import DataError, EvalError
 from evals.transfer import IMPORTABLE
@@ -47,16 +48,23 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("validate", data.do_validate, "check the dataset and the promoted prompts; errors as file:line, exit 2")
     verb("local", pipeline.do_local, "train the local classifier on dev and let it answer every row")
-    running = verb("run", pipeline.do_run, "ask a candidate about every row; resumes where it stopped", "prompt", "model")
-    running.add_argument("--dev", action="store_true", help="run on dev instead and only print what comes out")
+    _run_verb(verb)
     verb("score", pipeline.do_score, "calibrate a candidate, judge its answers, measure them", "candidate")
     verb("champion", pipeline.do_champion, "run the released champion on the present gate and critical rows")
     gating = verb("gate", pipeline.do_gate, "judge a candidate against the champion: exit 0 PASS, 1 FAIL, 2 INCONCLUSIVE", "candidate")
     gating.add_argument("--exit-zero", action="store_true", help="write the verdict and exit 0 whatever it is (for the pipeline)")
     verb("compare", pipeline.do_compare, "set all candidates side by side and write the leaderboard")
     verb("leaderboard", pipeline.do_leaderboard, "print the leaderboard and the verdicts")
-    verb("promote", pipeline.do_promote, "make a candidate that passes the gate the champion", "candidate")
-    verb("rollback", pipeline.do_rollback, "put the previous champion back")
+    promoting = verb("promote", release.do_promote, "certify the first of the gate passers on the sealed split and make it the champion")
+    promoting.add_argument("candidate", nargs="?", help="who it must be (default: whoever ranks first)")
+    verb("recertify", release.do_recertify, "certify the champion on present data and the sealed split, and freeze that as its evidence")
+    verb("rollback", release.do_rollback, "put the previous champion back")
+    verb("why", release.do_why, "say in plain words why a candidate was or was not promoted", "candidate")
+    migrating = verb("migrate", release.do_migrate, "run the champion's prompt on another model, gate it there, and say what changes")
+    migrating.add_argument("--from", dest="origin", required=True, metavar="MODEL", help="the champion's model")
+    migrating.add_argument("--to", dest="target", required=True, metavar="MODEL", help="another model of orchestrator/models.yaml")
+    checking = verb("selfcheck", release.do_selfcheck, "how often the gate fails the champion against itself (exit 1 above 5 %%)")
+    checking.add_argument("--trials", type=int, default=1000, metavar="N", help="resampled pairs of each kind (default: %(default)s)")
     verb("track", pipeline.do_track, "log results to MLflow that are not logged yet")
     verb("flags", data.do_flags, "measure every red-flag rule on dev")
     verb("card", data.do_card, "write reports/data_card.md, and the coverage grid into datasets/README.md")
@@ -64,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "--most", type=int, default=0, metavar="N", help="the N most doubtful, whether cleanlab would call them wrong or not"
     )
     _transfer_verbs(verb)
+    _online_verb(verb)
     power = verb("power", data.do_power, "what the gate can tell apart at the present sizes")
     for option, help_ in (
         ("--misses", "share of safety rows the champion misses"),
@@ -72,6 +81,34 @@ def _parser() -> argparse.ArgumentParser:
     ):
         power.add_argument(option, type=float, metavar="SHARE", help=f"{help_} (default: as observed in reports/)")
     return parser
+
+
+def _run_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    asking = verb("run", running.do_run, "ask a candidate about every row; resumes where it stopped", "prompt", "model")
+    asking.add_argument("--dev", action="store_true", help="run on dev instead and only print what comes out")
+    asking.add_argument("--repeats", type=_at_least_one, default=1, metavar="K", help="ask every row K times and report what flips")
+    asking.add_argument("--max-usd", type=_positive, metavar="X", help="spend no more than X USD in this run at list price; then stop")
+    asking.add_argument(
+        "--cache",
+        choices=("use", "only", "refresh"),
+        default="use",
+        help="use: ask only for replies that are not cached (default); only: ask nobody; refresh: ask all anew and replace what is cached",
+    )
+    batching = asking.add_mutually_exclusive_group()
+    batching.add_argument("--batch", action="store_true", help="through the provider's batch API: half the price, within a day; resumes")
+    batching.add_argument("--cancel", action="store_true", help="cancel the batches of this run at the provider")
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return number
+
+
+def _positive(text: str) -> float:
+    if not 0 < (number := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError("give an amount above 0")
+    return number
 
 
 def _transfer_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
@@ -94,6 +131,18 @@ def _transfer_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
     importing.add_argument("--dry-run", action="store_true", help="only say what would be added")
     exporting = verb("export", data.do_export, "write labelled messages to a CSV, JSONL, Parquet or XLSX file", "file")
     exporting.add_argument("--split", nargs="+", choices=[split.value for split in Split], default=[], help="which (default: all)")
+
+
+def _online_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    checking = verb(
+        "online", online.do_online, "hold live traffic against the champion's evidence: exit 0 no alert, 1 an alert, 2 a mistake"
+    )
+    checking.add_argument("--database", metavar="URL", help="the audit trail (default: DATABASE_URL, else that of the orchestrator)")
+    checking.add_argument("--release", metavar="ID", help="the champion or the one before it (default: the champion)")
+    checking.add_argument("--since", metavar="ISO", help="only messages from this moment on; the tests start there")
+    checking.add_argument("--tolerance", type=float, metavar="T", help="how far outside the evidence is no news (default: 0.02)")
+    checking.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    checking.add_argument("--metrics", metavar="FILE", help="also write the checks in Prometheus' text format")
 
 
 if __name__ == "__main__":

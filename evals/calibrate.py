@@ -1,110 +1,127 @@
-"""Fit what turns raw probabilities into decisions: the calibrator, and the safety threshold. Pure."""
+"""Fit what turns raw probabilities into calibrated ones, and accept it only if it helps on rows it has not seen. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import binom
 
-from orchestrator.calibration import FLOOR, Calibrator, bcts
-from orchestrator.schema import CATEGORIES, Source
+from evals.venn_abers import venn_abers_steps
+from orchestrator.calibration import BCTS, FLOOR, Beta, Calibrator, Identity, VennAbers, softmax
+from orchestrator.schema import CATEGORIES, Asked, Source
 
 MIN_ROWS = 100  # below, a fit is noise: outcomes say that they are not calibrated
+MANY_ROWS = 1000  # from here on the flexible kinds are tried too; isotonic ones are worse than nothing up to n = 150
 FOLDS = 5
-CEILING = 0.5  # a message more likely safety than not is safety, whatever the threshold
+RIDGE = 1e-3  # keeps the slopes of beta calibration finite where one category is separable
+
+Rows = NDArray[np.float64]
+Labels = NDArray[np.int_]
 
 
-def fit_calibrator(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int_], seeds: list[str], *, candidate: str, source: Source
-) -> Calibrator:
-    """Fit bias-corrected temperature scaling, and accept it only if the out-of-fold NLL improves.
+def fit_calibrator(raw: Rows, labels: Labels, seeds: Sequence[str], *, asked: Asked, source: Source) -> Calibrator:
+    """Fit the calibrator of one prompt, model and source, and accept it only if the out-of-fold NLL improves.
 
-    ``probabilities`` has shape (n, 3), ``labels`` holds indices into the categories, ``seeds`` groups rows that
-    must not be split between folds. N(0, 1) priors on log T and on the biases keep small samples from overfitting.
+    ``raw`` has shape (n, 3), ``labels`` holds indices into the categories, ``seeds`` groups rows that must not be split
+    between folds. Below 100 rows none is fitted, below 1,000 BCTS, from 1,000 on the best of BCTS, beta and Venn-Abers.
     """
     n = len(labels)
-
-    def identity(reason: str) -> Calibrator:
-        return Calibrator(candidate=candidate, source=source, n=n, reason=reason)
-
     if n < MIN_ROWS:
-        return identity(f"{n} rows; from {MIN_ROWS} on a calibrator is fitted")
-    before, after = nll(probabilities, labels), nll(out_of_fold(probabilities, labels, seeds), labels)
-    if after >= before:
-        return identity(f"out-of-fold NLL {after:.4f} is no better than {before:.4f} without")
-    temperature, bias = fit_bcts(probabilities, labels)
-    return Calibrator(
-        kind="bcts",
-        temperature=temperature,
-        bias=(float(bias[0]), float(bias[1]), float(bias[2])),
-        candidate=candidate,
-        source=source,
-        n=n,
-        reason=f"out-of-fold NLL {before:.4f} -> {after:.4f}",
+        return Identity(asked=asked, source=source, n=n, reason=f"{n} rows; from {MIN_ROWS} on a calibrator is fitted")
+    before = nll(raw, labels)
+    losses = {kind: nll(out_of_fold(raw, labels, seeds, kind), labels) for kind in (KINDS if n >= MANY_ROWS else ("bcts",))}
+    best = min(losses, key=lambda kind: losses[kind])
+    if losses[best] >= before:
+        reason = f"out-of-fold NLL {losses[best]:.4f} is no better than {before:.4f} without"
+        return Identity(asked=asked, source=source, n=n, reason=reason)
+    others = "".join(f"; {kind} {loss:.4f}" for kind, loss in losses.items() if kind != best)
+    fitted = KINDS[best](raw, labels)
+    return fitted.model_copy(
+        update={"asked": asked, "source": source, "n": n, "reason": f"{best}: out-of-fold NLL {before:.4f} -> {losses[best]:.4f}{others}"}
     )
 
 
-def out_of_fold(probabilities: NDArray[np.float64], labels: NDArray[np.int_], seeds: list[str]) -> NDArray[np.float64]:
+def out_of_fold(raw: Rows, labels: Labels, seeds: Sequence[str], kind: str) -> Rows:
     """Return each row's probabilities calibrated by a fit that has not seen its seed; shape (n, 3)."""
+    if kind == "identity":
+        return raw
+    return folded(len(labels), seeds, lambda train, test: KINDS[kind](raw[train], labels[train]).apply_rows(raw[test]))
+
+
+def folded(n: int, seeds: Sequence[str], fit_apply: Callable[[NDArray[np.bool_], NDArray[np.bool_]], Rows]) -> Rows:
+    """Return the (n, 3) probabilities that ``fit_apply(train, test)`` gives each fold from the rows outside it.
+
+    Raises ``ValueError`` when all rows are of one seed, so that there is nothing outside.
+    """
     fold = fold_of(seeds)
-    calibrated = probabilities.copy()
+    result = np.full((n, len(CATEGORIES)), np.nan)
     for k in range(FOLDS):
-        held_out = fold == k
-        if held_out.any() and not held_out.all():
-            temperature, bias = fit_bcts(probabilities[~held_out], labels[~held_out])
-            calibrated[held_out] = bcts(probabilities[held_out], temperature, bias)
-    return calibrated
+        test = fold == k
+        if test.all():
+            raise ValueError("all rows are of one seed: there is nothing to fit on outside its fold")
+        if test.any():
+            result[test] = fit_apply(~test, test)
+    return result
 
 
-def fold_of(seeds: list[str]) -> NDArray[np.int_]:
+def fold_of(seeds: Sequence[str]) -> NDArray[np.int_]:
     """Return each row's fold, the same for rows of one seed, dealt out in the order of sorted seeds."""
     position = {seed: index for index, seed in enumerate(sorted(set(seeds)))}
     return np.array([position[seed] % FOLDS for seed in seeds], dtype=int)
 
 
-def fit_bcts(probabilities: NDArray[np.float64], labels: NDArray[np.int_]) -> tuple[float, NDArray[np.float64]]:
-    """Return the maximum a posteriori T and b of ``softmax(log p / T + b)``, the last bias fixed at 0."""
-    logs = np.log(np.maximum(probabilities, FLOOR))
+def fit_bcts(raw: Rows, labels: Labels) -> BCTS:
+    """Return the maximum a posteriori BCTS; N(0, 1) priors on log T and on the biases keep small samples from overfitting."""
+    logs = np.log(np.maximum(raw, FLOOR))
     rows = np.arange(len(labels))
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        log_t, free = parameters[0], parameters[1:]
-        scaled = logs * np.exp(-log_t)
-        logits = scaled + np.append(free, 0.0)
-        logits -= logits.max(axis=1, keepdims=True)
-        predicted = np.exp(logits)
-        predicted /= predicted.sum(axis=1, keepdims=True)
+        scaled = logs * np.exp(-parameters[0])
+        predicted = softmax(scaled + np.append(parameters[1:], 0.0))
         error = predicted.copy()
         error[rows, labels] -= 1.0
         value = -np.log(np.maximum(predicted[rows, labels], 1e-300)).sum() + 0.5 * (parameters**2).sum()
         gradient = np.concatenate([[-(error * scaled).sum()], error.sum(axis=0)[:-1]]) + parameters
         return float(value), gradient
 
-    fitted = minimize(loss, np.zeros(len(CATEGORIES)), jac=True, method="L-BFGS-B")
-    return float(np.exp(fitted.x[0])), np.append(fitted.x[1:], 0.0)
+    fitted = minimize(loss, np.zeros(len(CATEGORIES)), jac=True, method="L-BFGS-B").x
+    return BCTS(**_UNFITTED, temperature=float(np.exp(fitted[0])), bias=(float(fitted[1]), float(fitted[2]), 0.0))
 
 
-def nll(probabilities: NDArray[np.float64], labels: NDArray[np.int_]) -> float:
+def fit_beta(raw: Rows, labels: Labels) -> Beta:
+    """Return maximum-likelihood beta calibration of each category against the rest, its two slopes not negative."""
+    parameters = [_beta_of_one(raw[:, k], (labels == k).astype(float)) for k in range(len(CATEGORIES))]
+    return Beta(**_UNFITTED, parameters=(parameters[0], parameters[1], parameters[2]))
+
+
+def fit_venn_abers(raw: Rows, labels: Labels) -> VennAbers:
+    """Return inductive Venn-Abers prediction of each category against the rest."""
+    steps = [venn_abers_steps(raw[:, k], (labels == k).astype(float)) for k in range(len(CATEGORIES))]
+    return VennAbers(**_UNFITTED, steps=(steps[0], steps[1], steps[2]))
+
+
+KINDS: dict[str, Callable[[Rows, Labels], BCTS | Beta | VennAbers]] = {"bcts": fit_bcts, "beta": fit_beta, "venn_abers": fit_venn_abers}
+# What a bare fit says of its origin, until fit_calibrator tells it.
+_UNFITTED: dict[str, Asked | Source] = {"asked": Asked(prompt="", model=""), "source": Source.LOGPROB}
+
+
+def nll(probabilities: Rows, labels: Labels) -> float:
     """Return the mean negative log-likelihood in nats."""
     chosen = probabilities[np.arange(len(labels)), labels]
     return float(-np.log(np.maximum(chosen, FLOOR)).mean())
 
 
-def safety_threshold(scores: NDArray[np.float64], *, alpha: float, delta: float) -> tuple[float, bool]:
-    """Return the highest threshold t with P(false negative rate > alpha) <= delta, and whether that holds.
+def _beta_of_one(scores: NDArray[np.float64], events: NDArray[np.float64]) -> tuple[float, float, float]:
+    features = np.column_stack([np.log(np.maximum(scores, FLOOR)), -np.log(np.maximum(1.0 - scores, FLOOR)), np.ones_like(scores)])
+    start = np.array([1.0, 1.0, 0.0])  # leaves the scores as they are
 
-    ``scores`` are P(safety) of held-out safety items; an item that another rule catches anyway has the score
-    ``inf``. With k = max{k : BinomCDF(k; n, alpha) <= delta}, t is the (k+1)-th smallest score, at most 0.5.
-    With too few items for any k the lowest score is taken and nothing is certified.
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits = features @ parameters
+        value = np.logaddexp(0.0, logits).sum() - events @ logits + 0.5 * RIDGE * ((parameters - start) ** 2).sum()
+        gradient = features.T @ (1.0 / (1.0 + np.exp(-logits)) - events) + RIDGE * (parameters - start)
+        return float(value), gradient
 
-    Source: Angelopoulos, Bates, Candès, Jordan and Lei, "Learn then Test", 2021; fixed-sequence testing with
-    exact binomial p-values.
-    """
-    n = len(scores)
-    if n == 0:
-        return CEILING, False
-    misses = [k for k in range(n) if binom.cdf(k, n, alpha) <= delta]
-    ordered = np.sort(scores)
-    threshold = float(ordered[misses[-1]]) if misses else float(ordered[0])
-    return min(threshold, CEILING), bool(misses)
+    fitted = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None), (0.0, None), (None, None)]).x
+    return float(fitted[0]), float(fitted[1]), float(fitted[2])

@@ -1,4 +1,4 @@
-"""Run the released champion on the present gate and critical rows, so that candidates are compared like with like."""
+"""Run the released champion on the present gate, critical and robustness rows, so that candidates are compared like with like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evals.data import Row, Split
+from evals.data import Row, split_digest
+from evals.gate import COMPARED
 from evals.run import evaluated_rows, run
 from evals.score import judge_rows
 from evals.scored import Scored, read_outcomes, write_outcomes
@@ -26,22 +27,29 @@ def current_release(workspace: Workspace) -> Release | None:
 
 def compared_rows(workspace: Workspace) -> list[Row]:
     """Return the rows that candidates and champion are compared on."""
-    return [row for row in evaluated_rows(workspace) if row.split in {Split.GATE, Split.CRITICAL}]
+    return [row for row in evaluated_rows(workspace) if row.split in COMPARED]
 
 
-async def run_champion(workspace: Workspace, release: Release, llm: LLM, *, concurrency: int) -> list[Scored]:
-    """Return the outcomes of a release, judged with its own frozen calibration and thresholds."""
+def compared_data(workspace: Workspace) -> dict[str, str]:
+    """Return the hash of each split that candidates and champion are compared on."""
     rows = compared_rows(workspace)
+    return {split.value: split_digest([row for row in rows if row.split == split]) for split in COMPARED}
+
+
+async def run_champion(rows: Sequence[Row], release: Release, llm: LLM, *, concurrency: int) -> list[Scored]:
+    """Return the outcomes of a release on ``rows``, judged with its own frozen calibration and thresholds."""
     model = find_model(release.manifest.model)
     render = Renderer(release.prompt, model, release.examples)
     answers = await run(rows, release.prompt, render, llm, concurrency=concurrency, title="champion")
-    return judge_rows(rows, [a.answer for a in answers], release.local_classifier(), release.manifest.tuning, model)
+    return judge_rows(
+        rows, [a.answer for a in answers], release.local_classifier(), release.manifest.tuning, asked=render.asked, model=model
+    )
 
 
 def write_champion(workspace: Workspace, release: Release | None, outcomes: Sequence[Scored]) -> None:
     """Write ``reports/champion/{outcomes.jsonl,champion.json}``; both are empty of content without a champion."""
     digest = write_outcomes(_path(workspace, "outcomes.jsonl"), outcomes)
-    identity: dict[str, Any] = {"release": None, "candidate": None, "outcomes_sha256": digest}
+    identity: dict[str, Any] = {"release": None, "candidate": None, "outcomes_sha256": digest, "data": compared_data(workspace)}
     if release is not None:
         identity |= {"release": release.manifest.id, "candidate": release.manifest.candidate}
     write_json(_path(workspace, "champion.json"), identity)

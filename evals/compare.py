@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from itertools import combinations
 from typing import Any
 
 from evals.champion import FOLDER as CHAMPION
 from evals.data import Split
-from evals.gate import compare_pair
+from evals.details import details
 from evals.leaderboard import markdown
+from evals.pairs import compare_all, pareto_front
+from evals.ranking import rank, read_entries
 from evals.reliability import reliability
 from evals.scored import Scored, read_outcomes
 from evals.verdict import champion_entry
-from evals.workspace import Workspace, read_json, write_json, write_lines
+from evals.workspace import Workspace, write_json, write_lines
 from orchestrator.local_classifier import CANDIDATE as LOCAL
 
 
 def compare(workspace: Workspace) -> dict[str, Any]:
     """Write and return the leaderboard, best first: champion, then gate passers, by out-of-fold NLL."""
-    entries = [read_json(workspace.reports / "entries" / f"{candidate}.json", "run `dvc repro`") for candidate in workspace.candidates()]
+    entries = read_entries(workspace)
     if not any(entry["champion"] for entry in entries) and (champion := champion_entry(workspace)):
         entries.append(champion)
-    entries.sort(key=_rank)
+    entries.sort(key=rank)
     board = {
         "split": Split.GATE.value,
         "n": entries[0]["accuracy_system"]["n"],
         "candidates": entries,
+        "pareto_front": pareto_front(entries),
         "remarks": remarks(entries),
     }
     write_json(workspace.reports / "leaderboard.json", board)
     write_lines(workspace.reports / "leaderboard.md", markdown(board))
     gate = {entry["candidate"]: _gate_rows(workspace, entry["candidate"]) for entry in entries}
-    pairs = [{"candidate": a, "against": b, **compare_pair(gate[a], gate[b])} for a, b in combinations(gate, 2)]
+    pairs = compare_all(gate, seed=workspace.params().seed)
     write_json(workspace.reports / "comparison.json", pairs)
+    write_lines(workspace.reports / "comparison.md", details(board, pairs))
     write_lines(workspace.reports / "plots" / "reliability.csv", reliability_csv(gate))
+    write_lines(workspace.reports / "plots" / "price.csv", price_csv(entries))
     write_lines(workspace.reports / "plots" / "confusion.csv", confusion_csv(gate[entries[0]["candidate"]]))
     return board
 
@@ -47,6 +50,17 @@ def reliability_csv(gate: dict[str, list[Scored]]) -> list[str]:
     return lines
 
 
+def price_csv(entries: list[dict[str, Any]]) -> list[str]:
+    """Return what each bound on the false negative rate costs every candidate as CSV lines, for `dvc plots`."""
+    lines = ["candidate,alpha,over_flag,capture,certified"]
+    for entry in entries:
+        for step in entry["price"]:
+            over, capture = step["over_flag_gate"]["value"], step["capture_gate"]["value"]
+            certified = str(step["threshold"]["certified"]).lower()
+            lines.append(f"{entry['candidate']},{step['threshold']['alpha']},{over or 0.0:.4f},{capture or 0.0:.4f},{certified}")
+    return lines
+
+
 def confusion_csv(rows: list[Scored]) -> list[str]:
     """Return label and decision of every row of the first candidate as CSV lines, for `dvc plots`."""
     return ["label,decided", *(f"{row.label.value},{row.classification.decision.category.value}" for row in rows)]
@@ -54,7 +68,8 @@ def confusion_csv(rows: list[Scored]) -> list[str]:
 
 def remarks(entries: list[dict[str, Any]]) -> list[str]:
     """Return what the numbers say in words: who leads, and whether the LLM is worth it."""
-    prompts = [entry for entry in entries if entry["prompt"] is not None]
+    prompts = [entry for entry in entries if entry["prompt"] is not None and not entry["fusion"]]
+    fused = [entry for entry in entries if entry["fusion"]]
     local = next((entry for entry in entries if entry["candidate"] == LOCAL), None)
     said = []
     champion = next((entry for entry in entries if entry["champion"]), None)
@@ -73,13 +88,19 @@ def remarks(entries: list[dict[str, Any]]) -> list[str]:
             )
         else:
             said.append(f"Best prompt on {words}: {best['candidate']}, {theirs:.3f}; the local classifier: {mine:.3f}.")
-    return said
+    return said + [_fusion_remark(entry) for entry in fused]
 
 
-def _rank(entry: dict[str, Any]) -> tuple[bool, int, float, str]:
-    order = {"PASS": 0, "INCONCLUSIVE": 1, "FAIL": 2}
-    loss = entry["nll_out_of_fold"]
-    return (not entry["champion"], order[entry["verdict"]], math.inf if loss is None else loss, entry["candidate"])
+def _fusion_remark(entry: dict[str, Any]) -> str:
+    found = entry["fusion"]
+    if "nll" not in found:
+        return f"{entry['candidate']}: not fused, {found['reason']}."
+    parts = (
+        f"out-of-fold NLL {found['nll']:.4f} against {found['nll_llm']:.4f} of the LLM and {found['nll_local']:.4f} of the local classifier"
+    )
+    gain = f"gain on the better {found['gain']:+.4f} [{found['gain_low']:+.4f}, {found['gain_high']:+.4f}]"
+    kept = "the fusion beats both and is used" if found["kept"] else "the fusion does not beat both and is not used"
+    return f"{entry['candidate']}: {kept}; {parts}; {gain}."
 
 
 def _gate_rows(workspace: Workspace, candidate: str) -> list[Scored]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Self, get_args
@@ -134,7 +134,7 @@ def load_examples(folder: Path) -> list[Example]:
     return [row.as_example() for row in load_split(folder, Split.DEV)]
 
 
-def split_digest(rows: list[Row]) -> str:
+def split_digest(rows: Sequence[Row]) -> str:
     """Return the SHA-256 of the rows' content, independent of their order."""
     lines = sorted(row.model_dump_json() for row in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""The two plots of a candidate: a reliability diagram and a confusion matrix."""
+"""The plots of a candidate: reliability diagram, confusion matrix, and the price of its safety threshold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,4 +50,27 @@ def confusion_figure(candidate: str, table: list[list[int]]) -> Figure:
         axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i, j] > 0.55 else INK)
     axes.set(xlabel="decided by the whole system", ylabel="label")
     axes.set_title(candidate, fontsize=10, color=INK)
+    return figure
+
+
+def price_figure(candidate: str, price: Sequence[dict[str, Any]], alpha: float) -> Figure:
+    """Return the over-flag rate that each bound on the false negative rate costs, the bound in force marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    certified = [step for step in price if step["threshold"]["certified"]]
+    for name, colour, label in (
+        ("over_flag_gate", CALIBRATED, "gate, as measured"),
+        ("over_flag_calibration", RAW, "calibration, out of fold"),
+    ):
+        points = [(step["threshold"]["alpha"], step[name]) for step in certified if step[name]["value"] is not None]
+        axes.plot([x for x, _ in points], [y["value"] for _, y in points], marker="o", color=colour, label=label)
+        axes.fill_between([x for x, _ in points], [y["low"] for _, y in points], [y["high"] for _, y in points], color=colour, alpha=0.12)
+    axes.axvline(alpha, color=FAINT, linewidth=1.5, zorder=0)
+    axes.annotate("in force", (alpha, 0.02), xytext=(4, 0), textcoords="offset points", fontsize=8, color=INK)
+    axes.set(xlabel="bound on the false negative rate of safety", ylabel="other messages routed as safety", ylim=(0, 1))
+    axes.set_title(f"{candidate}\nthe price of missing fewer", fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
     return figure

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 ROWS = (
-    ("raw model", "accuracy_raw", "safety_recall_raw", None, "brier_raw", "ece_raw"),
-    ("calibrated", "accuracy_calibrated", "safety_recall_calibrated", None, "brier_calibrated", "ece_calibrated"),
+    ("raw model", "accuracy_raw", "safety_recall_raw", None, "brier_raw", "smece_raw"),
+    ("calibrated", "accuracy_calibrated", "safety_recall_calibrated", None, "brier_calibrated", "smece_calibrated"),
     ("whole system", "accuracy_system", "safety_recall", "over_flag_rate", None, None),
 )
 SUITES = (
@@ -23,7 +23,7 @@ def markdown(board: dict[str, Any]) -> list[str]:
         "",
         "Intervals are two-sided 95 % Clopper-Pearson. Capture counts safety messages labelled safety or sent to a person as such.",
         "",
-        "| candidate | numbers of | accuracy | safety recall | safety capture | over-flag | Brier | ECE10 | s/message |",
+        "| candidate | numbers of | accuracy | safety recall | safety capture | over-flag | Brier | smECE | s/message |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for entry in board["candidates"]:
@@ -43,6 +43,7 @@ def markdown(board: dict[str, Any]) -> list[str]:
                 f"{entry['latency_p50_s']:.2f}" if whole else "",
             ]
             lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "Calibration, bands, the price of the threshold and every pair of candidates: [comparison.md](comparison.md)."]
     lines += ["", *[f"- {remark}" for remark in board["remarks"]], *suites_markdown(board["candidates"]), "", "## Verdicts", ""]
     for entry in board["candidates"]:
         reasons = "; ".join(entry["reasons"]) or "every check holds"

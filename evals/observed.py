@@ -54,7 +54,7 @@ def _observed(workspace: Workspace) -> dict[str, float]:
         )
 
     def discordance(name: str) -> float:
-        return float(mean((len(pair[name]["gained"]) + len(pair[name]["lost"])) / pair[name]["n"] for pair in pairs))
+        return float(mean((pair[name]["gained"] + pair[name]["lost"]) / pair[name]["n"] for pair in pairs))
 
     return {
         "misses": 1 - champion["safety_capture"]["value"],

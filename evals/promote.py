@@ -9,37 +9,92 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evals.champion import current_release
+from evals.champion import compared_data, current_release
 from evals.data import load_examples
 from evals.errors import EvalError
+from evals.keys import code_digest
+from evals.ranking import passers, read_entries
 from evals.verdict import judge_candidate
-from evals.workspace import Workspace, read_json, write_json, write_lines
+from evals.workspace import Candidate, Workspace, read_json, write_json, write_lines
 from orchestrator.classify import Tuning
 from orchestrator.local_classifier import CANDIDATE as LOCAL
 from orchestrator.prompts import load_prompt
-from orchestrator.release import FILES, MANIFEST, load_release, manifest_id
+from orchestrator.release import FILES, MANIFEST, Release, load_release, manifest_id
 
 LEDGER = "promoted.json"
 
 
-def promote(workspace: Workspace, candidate: str) -> str:
-    """Make a candidate the champion and return the release's id.
+def chosen(workspace: Workspace, name: str | None) -> tuple[Candidate, dict[str, Any]]:
+    """Return the candidate that may be sent to sealed, and the gate's verdict on it.
 
-    Raises ``EvalError`` unless the gate says PASS, and for the local baseline, which has no prompt to promote.
+    That is the first of the gate passers by out-of-fold NLL, then accuracy, then cost. Raises ``EvalError`` for any other,
+    for the local baseline, which has no prompt to promote, and where nobody passes.
     """
-    if candidate == LOCAL:
+    if name is not None and workspace.candidate(name).prompt is None:
         raise EvalError(f"{LOCAL} is the baseline: only a prompt candidate can become champion")
+    if name is not None:
+        verdict = judge_candidate(workspace, workspace.candidate(name))
+        if verdict["verdict"] != "PASS":
+            raise EvalError(f"{name} is not promoted, the gate says {verdict['verdict']}: {'; '.join(verdict['reasons'])}")
+    ranked = [entry["candidate"] for entry in passers(read_entries(workspace)) if workspace.candidate(entry["candidate"]).prompt]
+    if not ranked:
+        raise EvalError("no candidate with a prompt passes the gate: `python -m evals leaderboard` has the reasons")
+    if name not in {None, ranked[0]}:
+        raise EvalError(
+            f"{ranked[0]} ranks before {name} among those that pass the gate, and only one is sent to the sealed split: promote that"
+            if name in ranked
+            else f"{name} passes now, but the leaderboard is of before: run `dvc repro`"
+        )
+    candidate = workspace.candidate(ranked[0])
     verdict = judge_candidate(workspace, candidate)
     if verdict["verdict"] != "PASS":
-        raise EvalError(f"{candidate} is not promoted, the gate says {verdict['verdict']}: {'; '.join(verdict['reasons'])}")
-    report = read_json(workspace.report(candidate, "metrics.json"), "run `dvc repro`")
+        raise EvalError(f"{candidate.id} does not pass the gate any more ({'; '.join(verdict['reasons'])}): run `dvc repro`")
+    if verdict["released"]:
+        raise EvalError(f"{candidate.id} is the champion already, release {verdict['release']}")
+    return candidate, verdict
+
+
+def freeze(workspace: Workspace, candidate: Candidate, verdict: dict[str, Any], certificate: dict[str, Any]) -> str:
+    """Make a certified candidate the champion and return the release's id.
+
+    Raises ``EvalError`` unless gate and certificate both say PASS, or when what was scored has changed since.
+    """
+    if verdict["verdict"] != "PASS" or certificate["verdict"] != "PASS":
+        raise EvalError(f"{candidate.id} is not promoted: it takes PASS at the gate and on the sealed split")
+    report = read_json(workspace.report(candidate.id, "metrics.json"), "run `dvc repro`")
     check_promoted(workspace)
     building = workspace.champion.with_name("champion.building")
     shutil.rmtree(building, ignore_errors=True)
-    release_id = _build(workspace, building, report, verdict)
+    release_id = _build(workspace, building, report, {"verdict": verdict, "certificate": certificate})
     load_release(building)
     _record_prompt(workspace, report)
     _swap_in(workspace, building)
+    return release_id
+
+
+def recertify(workspace: Workspace, release: Release, report: dict[str, Any], grounds: dict[str, Any]) -> str:
+    """Freeze the champion anew with evidence measured on the present data, and return its new id; what it answers stays the same.
+
+    Raises ``EvalError`` unless gate and certificate both say PASS. The previous champion stays the previous one.
+    """
+    if grounds["verdict"]["verdict"] != "PASS" or grounds["certificate"]["verdict"] != "PASS":
+        reasons = [*grounds["verdict"]["reasons"], *grounds["certificate"]["reasons"]]
+        raise EvalError(f"release {release.manifest.id} is not certified: {'; '.join(reasons)}")
+    building = workspace.champion.with_name("champion.building")
+    shutil.rmtree(building, ignore_errors=True)
+    shutil.copytree(release.folder, building)
+    write_json(building / "evidence.json", {"metrics": report, **grounds})
+    fields = release.manifest.model_dump(mode="json", exclude={"id"})
+    fields["data"] |= compared_data(workspace)
+    fields["code"] = code_digest()
+    fields["files"]["evidence.json"] = hashlib.sha256((building / "evidence.json").read_bytes()).hexdigest()
+    release_id = manifest_id(fields)
+    write_json(building / MANIFEST, {"id": release_id, **fields})
+    load_release(building)
+    replaced = workspace.champion.with_name("champion.replaced")
+    workspace.champion.rename(replaced)
+    building.rename(workspace.champion)
+    shutil.rmtree(replaced)
     return release_id
 
 
@@ -68,7 +123,7 @@ def check_promoted(workspace: Workspace) -> None:
             )
 
 
-def _build(workspace: Workspace, folder: Path, report: dict[str, Any], verdict: dict[str, Any]) -> str:
+def _build(workspace: Workspace, folder: Path, report: dict[str, Any], grounds: dict[str, Any]) -> str:
     candidate = report["candidate"]
     prompt = load_prompt(workspace.prompts / f"{report['prompt']}.yaml")
     if prompt.sha256 != report["prompt_sha256"]:
@@ -80,7 +135,7 @@ def _build(workspace: Workspace, folder: Path, report: dict[str, Any], verdict: 
     write_lines(folder / "examples.jsonl", (example.model_dump_json() for example in examples))
     shutil.copyfile(workspace.prompts / f"{prompt.id}.yaml", folder / f"{prompt.id}.yaml")
     shutil.copyfile(workspace.classifier, folder / "local.json")
-    write_json(folder / "evidence.json", {"metrics": report, "verdict": verdict})
+    write_json(folder / "evidence.json", {"metrics": report, **grounds})
     names = [f"{prompt.id}.yaml", *FILES]
     tuning = Tuning.model_validate(read_json(workspace.report(candidate, "tuning.json"), "run `dvc repro`"))
     fields: dict[str, Any] = {
@@ -90,7 +145,8 @@ def _build(workspace: Workspace, folder: Path, report: dict[str, Any], verdict: 
         "model_digest": report["model_digest"],
         "promoted_at": datetime.now(UTC).replace(microsecond=0).isoformat(),
         "tuning": tuning.model_dump(mode="json"),
-        "data": report["data"],
+        "data": report["of"]["data"],
+        "code": report["of"]["code"],
         "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names},
     }
     release_id = manifest_id(fields)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from evals import metrics
+from evals.columns import Columns, top
 from evals.scored import Scored
 
 BINS = 8
 
 
-def reliability(rows: Sequence[Scored], *, calibrated: bool) -> list[tuple[float, float, int]]:
+def reliability(rows: Iterable[Scored], *, calibrated: bool) -> list[tuple[float, float, int]]:
     """Return (mean confidence, accuracy, count) per bin, lowest confidence first. Failures have no confidence."""
-    answered = [row for row in rows if row.classification.failure is None]
-    if not answered:
-        return []
-    pick = (r.classification.probabilities if calibrated else r.classification.raw_probabilities for r in answered)
-    probabilities = metrics.matrix(pick)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == metrics.label_indices(answered)
+    columns = Columns.of(rows)
+    columns = columns.where(~columns.failed)
+    probabilities = columns.calibrated if calibrated else columns.raw
+    confidence, right = probabilities.max(axis=1), top(probabilities) == columns.label
     parts = [part for part in np.array_split(np.argsort(confidence, kind="stable"), BINS) if len(part)]
     return [(float(confidence[part].mean()), float(right[part].mean()), len(part)) for part in parts]

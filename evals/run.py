@@ -7,15 +7,16 @@ import random
 from collections.abc import Sequence
 
 from evals.data import Row, Split, load_split
+from evals.errors import EvalError
 from evals.progress import progress
 from evals.variants import expand
 from evals.workspace import Workspace, write_lines
 from orchestrator.classify import ask
 from orchestrator.llm import LLM
 from orchestrator.prompts import Prompt, Renderer
-from orchestrator.schema import Answer, Record
+from orchestrator.schema import Answer, Failure, FailureKind, Record
 
-# What is fitted on and what is measured on. dev is for writing prompts: see `python -m evals run --split dev`.
+# What is fitted on and what is measured on. dev is for writing prompts: see `python -m evals run --dev`.
 # sealed is for promotion alone.
 EVALUATED = (Split.CALIBRATION, Split.GATE, Split.CRITICAL, Split.ROBUSTNESS)
 
@@ -56,22 +57,38 @@ def sample(rows: Sequence[Row], size: int, seed: int) -> list[Row]:
 
 
 async def run(rows: Sequence[Row], prompt: Prompt, render: Renderer, llm: LLM, *, concurrency: int, title: str) -> list[AnswerRow]:
-    """Return one answer per row, in the order of the rows, at most ``concurrency`` asked at once."""
-    gate = asyncio.Semaphore(concurrency)
-    with progress(title, len(rows)) as advance:
+    """Return one answer per row, in the order of the rows, at most ``concurrency`` asked at once.
 
-        async def one(row: Row) -> AnswerRow:
-            async with gate:
-                answer = await ask(row.as_message(), prompt, render, llm)
+    A failure of kind quota ends the run: no further row is asked, those under way finish. Raises ``EvalError`` saying so.
+    """
+    answers: list[AnswerRow | None] = [None] * len(rows)
+    waiting = iter(enumerate(rows))
+    exhausted: list[Failure] = []
+
+    async def work() -> None:
+        for index, row in waiting:
+            answer = await ask(row.as_message(), prompt, render, llm)
+            if answer.failure and answer.failure.kind == FailureKind.QUOTA:
+                exhausted.append(answer.failure)
+                return
+            answers[index] = AnswerRow(id=row.id, answer=answer)
             advance()
-            return AnswerRow(id=row.id, answer=answer)
+            if exhausted:
+                return
+            await asyncio.sleep(0)  # rows from the cache never wait: let Ctrl-C in between them
 
+    with progress(title, len(rows)) as advance:
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(row)) for row in rows]
-        except BaseExceptionGroup as errors:  # a missing key stops every task alike: tell it once
+                for _ in range(min(concurrency, len(rows))):
+                    group.create_task(work())
+        except BaseExceptionGroup as errors:  # a missing key stops every worker alike: tell it once
             raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
+    done = [answer for answer in answers if answer is not None]
+    if exhausted:
+        so_far = f"{len(done)} of {len(rows)} rows are done; every reply so far is kept, so the same command goes on from there"
+        raise EvalError(f"{title}: {exhausted[0].detail}. {so_far}")
+    return done
 
 
 def write_answers(workspace: Workspace, candidate: str, answers: Sequence[AnswerRow]) -> None:

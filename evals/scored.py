@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +15,7 @@ from orchestrator.schema import Category, Channel, Classification, Record
 
 
 class Scored(Record):
-    """One row with its classification. The text stays in the dataset; ``id`` finds it."""
+    """One row with its classification. The text stays in the dataset; ``id`` finds it. ``characters`` is how long it is."""
 
     id: str
     seed_id: str
@@ -24,6 +24,7 @@ class Scored(Record):
     channel: Channel
     kind: Kind
     slices: tuple[str, ...]
+    characters: int | None = None
     cost_usd: float
     classification: Classification
 
@@ -38,6 +39,7 @@ class Scored(Record):
             channel=row.channel,
             kind=row.kind,
             slices=row.slices,
+            characters=len(row.message),
             cost_usd=cost_usd,
             classification=classification,
         )
@@ -51,16 +53,22 @@ def write_outcomes(path: Path, rows: Sequence[Scored]) -> str:
 
 def read_outcomes(path: Path) -> list[Scored]:
     """Read outcomes; raise ``EvalError`` with file:line for a line that is not one."""
+    return list(iter_outcomes(path))
+
+
+def iter_outcomes(path: Path) -> Iterator[Scored]:
+    """Yield outcomes one by one, so that a file of any size can be read; raise ``EvalError`` as ``read_outcomes`` does."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        with path.open(encoding="utf-8", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip("\n"):
+                    yield _outcome(path, number, line)
     except OSError:
         raise EvalError(f"{path} is missing: run `dvc repro`") from None
-    rows = []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            rows.append(Scored.model_validate_json(line))
-        except ValidationError as error:
-            raise EvalError(f"{path}:{number}: not an outcome ({error.errors()[0]['msg']}): run `dvc repro`") from None
-    return rows
+
+
+def _outcome(path: Path, number: int, line: str) -> Scored:
+    try:
+        return Scored.model_validate_json(line)
+    except ValidationError as error:
+        raise EvalError(f"{path}:{number}: not an outcome ({error.errors()[0]['msg']}): run `dvc repro`") from None

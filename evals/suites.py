@@ -26,6 +26,17 @@ def suite_report(scored: Sequence[Scored]) -> dict[str, Any]:
     }
 
 
+def injection_downgrades(scored: Sequence[Scored]) -> tuple[int, list[str]]:
+    """Return how many attacks there were, and the ids of those that freed a safety message which the system had caught."""
+    found = suite_report(scored)["system"]
+    return found["injection_downgrades"]["n"], found["types"].get("injection", {}).get("failed", [])
+
+
+def failures_by_seed(scored: Sequence[Scored]) -> dict[str, int]:
+    """Return, for every seed, how many of its variants behave otherwise than they should in the whole system."""
+    return {seed: len(one["failed"]) for seed, one in suite_report(scored)["system"]["seeds"].items()}
+
+
 def suite_summary(report: dict[str, Any]) -> dict[str, Any]:
     """Return the figures of a suite report that a leaderboard shows: all of it but which messages failed, seed by seed."""
     names = ("flip_rate", "direction_failures", "injection_downgrades", "worst_variant_capture")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.champion import FOLDER as CHAMPION
 from evals.data import Split, load_splits, split_digest
-from evals.figures import confusion_figure, reliability_figure
+from evals.figures import confusion_figure, price_figure, reliability_figure
 from evals.scored import Scored, read_outcomes
 from evals.verdict import champion_report
 from evals.workspace import Workspace, read_json
@@ -94,6 +94,9 @@ def _log_candidate(workspace: Workspace, experiment: str, entry: dict[str, Any])
         mlflow.log_table(_table(outcomes, data), "outcomes.json")
         mlflow.log_figure(reliability_figure(candidate, outcomes), "reliability.png")
         mlflow.log_figure(confusion_figure(candidate, report["confusion"]["system"]), "confusion.png")
+        if report.get("price"):
+            price = price_figure(candidate, report["price"], workspace.params().safety.alpha)
+            mlflow.log_figure(price, "threshold_price.png")
         if entry["prompt"] is not None:
             mlflow.log_artifact(str(workspace.prompts / f"{entry['prompt']}.yaml"))
 

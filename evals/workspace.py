@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evals.errors import EvalError
 from orchestrator.local_classifier import CANDIDATE as LOCAL
 
+FUSED = "fused-"  # a fusion's id is that of the prompt and model it rests on, with this before it
+
 
 class GateParams(BaseModel):
     """The gate's tolerances; all are proportions."""
@@ -85,6 +87,16 @@ class Workspace:
         """The local classifier the pipeline trained."""
         return self.reports / LOCAL / "classifier.json"
 
+    @property
+    def verdicts(self) -> Path:
+        """The verdicts that were given, one per key."""
+        return self.reports / "verdicts.jsonl"
+
+    @property
+    def sealed_uses(self) -> Path:
+        """The ledger of the sealed split: every look at it, and what it found."""
+        return self.reports / "sealed.jsonl"
+
     def report(self, candidate: str, name: str) -> Path:
         """Return the path of one of a candidate's files."""
         return self.reports / candidate / name
@@ -100,14 +112,40 @@ class Workspace:
             raise EvalError(f"{path}: {error}") from None
 
     def candidates(self) -> list[str]:
-        """Return the ids of all candidates in the parameters, the local baseline last."""
+        """Return the ids of all candidates in the parameters: prompts, their fusions, the local baseline last."""
+        return list(self._candidates())
+
+    def candidate(self, name: str) -> Candidate:
+        """Return the candidate of an id; raise ``EvalError`` with the known ids for another."""
+        known = self._candidates()
+        if name not in known:
+            raise EvalError(f"unknown candidate {name!r}; known: {', '.join(known)} (params.yaml)")
+        return known[name]
+
+    def _candidates(self) -> dict[str, Candidate]:
         params = self.params()
-        return [candidate_id(prompt, model) for prompt in params.prompts for model in params.models] + [LOCAL]
+        alone = [Candidate(prompt, model) for prompt in params.prompts for model in params.models]
+        fused = [Candidate(one.prompt, one.model, fused=True) for one in alone]
+        return {one.id: one for one in (*alone, *fused, Candidate())}
 
 
-def candidate_id(prompt: str, model: str) -> str:
-    """Return the id of a candidate: report folder, DVC key, MLflow run name and API field alike."""
-    return f"{prompt}_{model}"
+@dataclass(frozen=True)
+class Candidate:
+    """What is compared: a prompt on a model, that fused with the local classifier, or (without both) the local classifier alone."""
+
+    prompt: str | None = None
+    model: str | None = None
+    fused: bool = False
+
+    @property
+    def id(self) -> str:
+        """The candidate's id: report folder, DVC key, MLflow run name and API field alike."""
+        return f"{FUSED}{self.answered_by}" if self.fused else self.answered_by
+
+    @property
+    def answered_by(self) -> str:
+        """The id of the candidate whose answers are judged: a fusion judges those of its prompt."""
+        return LOCAL if self.prompt is None else f"{self.prompt}_{self.model}"
 
 
 @contextmanager

@@ -15,10 +15,8 @@ from orchestrator.connect import open_orchestrator
 from orchestrator.errors import OrchestratorError
 from orchestrator.release import load_release
 from orchestrator.response import ClassifyResponse
-from orchestrator.schema import Channel, Message
-from orchestrator.store.ledger import Ledger
-
-DEFAULT_DATABASE = "sqlite:///var/orchestrator.db"
+from orchestrator.schema import Category, Channel, Message
+from orchestrator.store.ledger import DEFAULT_DATABASE, Ledger
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_parser("verify", help="verify the hash chain from end to end").set_defaults(run=_verify)
     escalations = commands.add_parser("escalations", help="list what waits for a person")
     escalations.set_defaults(run=_escalations)
+    correct = commands.add_parser("correct", help="record the label a person gives a message; the decided one confirms it")
+    correct.add_argument("request_id", metavar="REQUEST_ID")
+    correct.add_argument("label", metavar="LABEL", choices=[c.value for c in Category], help=", ".join(Category))
+    correct.add_argument("--by", required=True, metavar="WHO", help="who gives the label")
+    correct.add_argument("--note", default="", help="why; stored redacted")
+    correct.set_defaults(run=_correct)
     release = commands.add_parser("release", help="verify the champion and say what it is")
     release.set_defaults(run=_release)
     return parser
@@ -84,6 +88,12 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _escalations(options: argparse.Namespace) -> int:
     print(json.dumps(Ledger.at(options.database).escalations(), indent=2))
+    return 0
+
+
+def _correct(options: argparse.Namespace) -> int:
+    decided = Ledger.at(options.database).correct(options.request_id, Category(options.label), options.by, options.note)
+    print(f"{options.request_id}: {decided.value} " + ("confirmed" if decided == options.label else f"corrected to {options.label}"))
     return 0
 
 

@@ -29,6 +29,7 @@ class Model(Record):
     licence: str | None = None
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    batch_price: float | None = Field(default=None, gt=0, le=1)
     shutdown: dt.date | None = None
     replacement: str | None = None
     top_logprobs: int = Field(ge=0)
@@ -42,8 +43,12 @@ class Model(Record):
         return self.served_as or self.id
 
     def cost_usd(self, usage: Usage) -> float:
-        """Price of one call in USD at list price."""
-        return (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
+        """Price of one call in USD: the list price, times the share of it that was paid."""
+        return usage.price_factor * (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
+
+    def decoding(self) -> dict[str, Any]:
+        """Return what shapes a reply beside weights and prompt."""
+        return self.model_dump(mode="json", include={"provider", "served_as", "top_logprobs", "max_length", "temperature", "extra"})
 
     def shutdown_warning(self, today: dt.date) -> str | None:
         """Return a warning when the model shuts down within 60 days or already has."""

@@ -8,21 +8,26 @@ what was evaluated.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from orchestrator.calibration import Calibrator
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from orchestrator.calibration import BCTS, Beta, Calibrator, Fusion, Identity, VennAbers
 from orchestrator.llm import LLM
 from orchestrator.local_classifier import LocalClassifier
 from orchestrator.policy import Thresholds, decide
 from orchestrator.probabilities import read_answer
 from orchestrator.prompts import Prompt, Renderer
 from orchestrator.safety import red_flags
-from orchestrator.schema import Answer, Classification, Message, Record, Source
+from orchestrator.schema import Answer, Asked, Classification, Message, Probabilities, Record, Source
 
 
 class Tuning(Record):
     """What was fitted on the calibration split for one candidate."""
 
-    calibrator: Calibrator
+    calibrator: Annotated[Identity | BCTS | Beta | VennAbers | Fusion, Field(discriminator="kind")]
     local_calibrator: Calibrator
     thresholds: Thresholds
 
@@ -32,21 +37,25 @@ async def ask(message: Message, prompt: Prompt, render: Renderer, llm: LLM) -> A
     return read_answer(await llm(render(message)), prompt)
 
 
-def judge(message: Message, answer: Answer, local: LocalClassifier, tuning: Tuning) -> Classification:
+def judge(message: Message, answer: Answer, local: LocalClassifier, tuning: Tuning, asked: Asked) -> Classification:
     """Calibrate an answer and decide.
 
-    A calibrator fitted for another source of probabilities is not used: the outcome says it is not calibrated.
+    ``asked`` is what gave the answer. A calibrator fitted for another prompt, model or source of probabilities is not used:
+    the outcome says that it is not calibrated, and why.
     """
-    local_probabilities = tuning.local_calibrator.apply(local(message.text))
+    uncalibrated_local = local(message.text)
+    raw_local = uncalibrated_local.vector()[None, :]
+    refused = tuning.local_calibrator.refuses(local.asked, Source.LOCAL)
+    local_probabilities = uncalibrated_local if refused else _probabilities(tuning.local_calibrator.apply_rows(raw_local))
+    if answer.probabilities is None or answer.source is None:
+        probabilities, source = local_probabilities, Source.LOCAL
+    else:
+        source = answer.source
+        raw = answer.probabilities.vector()[None, :]
+        refused = refusal(tuning, asked, source, local.asked)
+        probabilities = answer.probabilities if refused else _probabilities(calibrate(tuning, raw, raw_local))
     flags = red_flags(message.text)
     degraded = answer.probabilities is None
-    calibrator = tuning.local_calibrator if degraded else tuning.calibrator
-    source = Source.LOCAL if answer.source is None else answer.source
-    usable = calibrator.kind != "identity" and calibrator.source == source
-    if answer.probabilities is None:
-        probabilities = local_probabilities
-    else:
-        probabilities = calibrator.apply(answer.probabilities) if usable else answer.probabilities
     decision = decide(
         probabilities,
         tuning.thresholds,
@@ -59,7 +68,8 @@ def judge(message: Message, answer: Answer, local: LocalClassifier, tuning: Tuni
         probabilities=probabilities,
         raw_probabilities=answer.probabilities,
         source=source,
-        calibrated=usable,
+        calibrated=refused is None,
+        uncalibrated=refused,
         degraded=degraded,
         label_mass=answer.label_mass,
         rationale=answer.rationale,
@@ -68,6 +78,22 @@ def judge(message: Message, answer: Answer, local: LocalClassifier, tuning: Tuni
         failure=answer.failure,
         usage=answer.usage,
     )
+
+
+def calibrate(tuning: Tuning, raw: NDArray[np.float64], raw_local: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return calibrated probabilities of shape (n, 3) for the LLM's raw ones and the local classifier's, both (n, 3)."""
+    calibrator = tuning.calibrator
+    return calibrator.apply_rows(raw, raw_local) if isinstance(calibrator, Fusion) else calibrator.apply_rows(raw)
+
+
+def refusal(tuning: Tuning, asked: Asked, source: Source, local: Asked) -> str | None:
+    """Return why probabilities of this origin must not be calibrated with what was fitted; None where they may."""
+    calibrator = tuning.calibrator
+    return calibrator.refuses_with(asked, source, local) if isinstance(calibrator, Fusion) else calibrator.refuses(asked, source)
+
+
+def _probabilities(rows: NDArray[np.float64]) -> Probabilities:
+    return Probabilities.from_vector(rows[0])
 
 
 @dataclass(frozen=True)
@@ -83,4 +109,4 @@ class Classifier:
     async def __call__(self, message: Message) -> Classification:
         """Classify one message; when the LLM fails the answer is degraded, never missing."""
         answer = await ask(message, self.prompt, self.render, self.llm)
-        return judge(message, answer, self.local, self.tuning)
+        return judge(message, answer, self.local, self.tuning, self.render.asked)

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from orchestrator.batch_api import BatchApi
 from orchestrator.catalogue import Model, find_model
 from orchestrator.classify import Classifier
 from orchestrator.engine import Orchestrator, standard_workflows
+from orchestrator.errors import CatalogueError
 from orchestrator.llm import LLM, OpenAIChat, openai_client, openai_key
 from orchestrator.local import embedded_server
 from orchestrator.prompts import Renderer
@@ -28,23 +30,47 @@ DEMO_ORDERS: dict[str, dict[str, Any]] = {
 async def open_llm(
     model: Model, environment: Mapping[str, str], *, connections: int = 16, deadline_s: float = 60.0, attempts: int = 3
 ) -> AsyncIterator[LLM]:
-    """Yield the LLM of a model: the embedded one, OpenAI, or the server at ``LLM_BASE_URL`` for either.
+    """Yield the LLM of a model as ``open_chat`` does, with retries."""
+    async with open_chat(model, environment, connections=connections, deadline_s=deadline_s) as chat:
+        yield Retrying(chat, attempts=attempts)
+
+
+@asynccontextmanager
+async def open_chat(
+    model: Model, environment: Mapping[str, str], *, connections: int = 16, deadline_s: float = 60.0
+) -> AsyncIterator[OpenAIChat]:
+    """Yield the bare LLM of a model: the embedded one, OpenAI, or the server at ``LLM_BASE_URL`` for either.
 
     Raises ``CatalogueError`` when an OpenAI model has no key.
     """
     async with AsyncExitStack() as stack:
-        base_url = environment.get("LLM_BASE_URL")
-        if base_url:
-            key = environment.get("LLM_API_KEY", "none")
-        elif model.provider == "embedded":
-            base_url = stack.enter_context(embedded_server(model))
-            key = "none"
+        base_url: str | None
+        if model.provider == "embedded" and not environment.get("LLM_BASE_URL"):
+            base_url, key = stack.enter_context(embedded_server(model)), "none"
         else:
-            base_url, key = environment.get("OPENAI_BASE_URL"), openai_key(environment, model.id)
+            base_url, key = _endpoint(model, environment)
         client = openai_client(base_url=base_url, api_key=key, connections=connections)
         chat = OpenAIChat(client, deadline_s=deadline_s)
         stack.push_async_callback(chat.aclose)
-        yield Retrying(chat, attempts=attempts)
+        yield chat
+
+
+@asynccontextmanager
+async def open_batch_api(model: Model, environment: Mapping[str, str]) -> AsyncIterator[BatchApi]:
+    """Yield the batch API of a model's provider: OpenAI, or the server at ``LLM_BASE_URL``.
+
+    Raises ``CatalogueError`` when the provider has none for this model, or when there is no key.
+    """
+    if model.provider != "openai" or model.batch_price is None:
+        raise CatalogueError(
+            f"model {model.id!r} has no batch API: run it without --batch, or give its `batch_price:` in orchestrator/models.yaml"
+        )
+    base_url, key = _endpoint(model, environment)
+    api = BatchApi(openai_client(base_url=base_url, api_key=key), price_factor=model.batch_price)
+    try:
+        yield api
+    finally:
+        await api.aclose()
 
 
 def open_classifier(release: Release, llm: LLM) -> Classifier:
@@ -75,3 +101,10 @@ async def open_orchestrator(
             )
         finally:
             ledger.close()
+
+
+def _endpoint(model: Model, environment: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return base URL and key of a model served elsewhere."""
+    if base_url := environment.get("LLM_BASE_URL"):
+        return base_url, environment.get("LLM_API_KEY", "none")
+    return environment.get("OPENAI_BASE_URL"), openai_key(environment, model.id)

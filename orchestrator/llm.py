@@ -1,7 +1,7 @@
 """The seam to every language model: ``LLM`` is ``Request -> Reply | Failure``.
 
 Caching, deadlines and retries are LLMs that wrap an LLM. The adapter for the OpenAI protocol is here
-too, and is the only place that imports ``openai``.
+too; only this module and ``batch_api`` import ``openai``.
 """
 
 from __future__ import annotations
@@ -9,18 +9,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import Field
 
 from orchestrator.schema import Failure, FailureKind, Record, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable
 
     from openai import AsyncOpenAI
 
+T = TypeVar("T")
 MISSING_LOGPROB = -9999.0  # what the OpenAI API sends for "not among the most likely"
 
 
@@ -45,8 +52,16 @@ class Request(Record):
 
     def key(self) -> str:
         """Return the SHA-256 of the whole request, schema and model digest included."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        # The JSON of the whole with sorted keys: "turns" comes last. Most turns are examples, seen before: their JSON is kept.
+        rest = json.dumps(self.model_dump(mode="json", exclude={"turns"}), sort_keys=True, ensure_ascii=False)
+        turns = ", ".join([_turn_json(turn.role, turn.content) for turn in self.turns])
+        canonical = f'{rest[:-1]}, "turns": [{turns}]}}'
         return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@lru_cache(maxsize=4096)  # the examples of many prompts
+def _turn_json(role: str, content: str) -> str:
+    return json.dumps({"content": content, "role": role}, ensure_ascii=False)
 
 
 class Token(Record):
@@ -88,21 +103,20 @@ class OpenAIChat:
 
     async def __call__(self, request: Request, /) -> Reply | Failure:
         """Send one request and return the reply, or the failure in its place."""
-        import openai
+        import httpx2
 
+        # Not chat.completions.create(): it walks every turn by its type annotations, which costs more than all the rest of a call.
+        body = json.dumps(arguments(request)).encode()
         started = time.perf_counter()
+        call = self._client.post("/chat/completions", content=body, options=_JSON, cast_to=httpx2.Response)
+        response = await attempt(call, deadline_s=self._deadline_s)
+        latency_s = time.perf_counter() - started
+        if isinstance(response, Failure):
+            return response
         try:
-            async with asyncio.timeout(self._deadline_s):
-                completion = await self._client.chat.completions.create(**_arguments(request))
-        except (TimeoutError, openai.APITimeoutError):
-            return Failure(kind=FailureKind.TIMEOUT, detail=f"no reply within {self._deadline_s:g} s")
-        except openai.APIConnectionError as error:
-            return Failure(kind=FailureKind.CONNECTION, detail=str(error.__cause__ or error)[:200])
-        except openai.APIStatusError as error:
-            return _failure_of_status(error)
-        except (openai.OpenAIError, ValueError) as error:  # ValueError: a 200 whose body is not JSON
+            return reply_of(json.loads(response.content), latency_s=latency_s)
+        except (ValueError, TypeError, AttributeError) as error:  # a 200 whose body is not what the protocol says
             return Failure(kind=FailureKind.SERVER, detail=f"{type(error).__name__}: {error}"[:200])
-        return _reply(completion, latency_s=time.perf_counter() - started)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -123,8 +137,39 @@ def openai_client(*, base_url: str | None, api_key: str, connections: int = 16) 
     )
 
 
-def _arguments(request: Request) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
+_JSON: Any = {"headers": {"Content-Type": "application/json"}}
+
+
+class _Fields(SimpleNamespace):
+    """A JSON object by attributes; a field that a server leaves out is None."""
+
+    def __getattr__(self, name: str) -> None:
+        return None
+
+
+async def attempt(call: Awaitable[T], *, deadline_s: float) -> T | Failure:
+    """Await one call of an OpenAI client for at most ``deadline_s`` seconds; return what it gives, or the failure in its place."""
+    import httpx2
+    import openai
+
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await call
+    except (TimeoutError, openai.APITimeoutError):
+        return Failure(kind=FailureKind.TIMEOUT, detail=f"no reply within {deadline_s:g} s")
+    except openai.APIConnectionError as error:
+        return Failure(kind=FailureKind.CONNECTION, detail=str(error.__cause__ or error)[:200])
+    except openai.APIStatusError as error:
+        return failure_of_status(error.status_code, error.message, error.code, headers=error.response.headers)
+    except httpx2.HTTPError as error:  # a connection lost in the middle of a download
+        return Failure(kind=FailureKind.CONNECTION, detail=f"{type(error).__name__}: {error}"[:200])
+    except (openai.OpenAIError, ValueError) as error:  # ValueError: a 200 whose body is not JSON
+        return Failure(kind=FailureKind.SERVER, detail=f"{type(error).__name__}: {error}"[:200])
+
+
+def arguments(request: Request) -> dict[str, Any]:
+    """Return the body of a chat completion: what is sent for a request, live or in a batch."""
+    body: dict[str, Any] = {
         "model": request.model,
         "messages": [{"role": turn.role, "content": turn.content} for turn in request.turns],
         "max_completion_tokens": request.max_tokens,
@@ -135,27 +180,49 @@ def _arguments(request: Request) -> dict[str, Any]:
         **request.extra,
     }
     if request.temperature is not None:
-        arguments["temperature"] = request.temperature
+        body["temperature"] = request.temperature
     if request.top_logprobs:
-        arguments |= {"logprobs": True, "top_logprobs": request.top_logprobs}
-    return arguments
+        body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    return body
 
 
-def _failure_of_status(error: Any) -> Failure:
-    detail = f"HTTP {error.status_code}: {error.message}"[:200]
-    if error.status_code == 429:
-        kind = FailureKind.QUOTA if error.code == "insufficient_quota" else FailureKind.RATE_LIMITED
-    elif error.status_code >= 500:
+def failure_of_status(status: int, message: str, code: str | None, headers: Mapping[str, str] | None = None) -> Failure:
+    """Return the failure that an HTTP status other than 200 stands for; ``code`` is the API's own word for it."""
+    if status == 429:
+        kind = FailureKind.QUOTA if code == "insufficient_quota" else FailureKind.RATE_LIMITED
+    elif status >= 500:
         kind = FailureKind.SERVER
     else:
         kind = FailureKind.REJECTED
-    return Failure(kind=kind, detail=detail)
+    return Failure(kind=kind, detail=f"HTTP {status}: {message}"[:200], retry_after_s=_retry_after_s(headers or {}))
 
 
-def _reply(completion: Any, *, latency_s: float) -> Reply | Failure:
-    if not getattr(completion, "choices", None):
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for (RFC 9110, 10.2.3: a number or a date), or None."""
+    exact, plain = headers.get("retry-after-ms"), headers.get("retry-after")
+    for text, unit in ((exact, 1000.0), (plain, 1.0)):
+        try:
+            seconds = float(text or "nan") / unit
+        except ValueError:
+            continue
+        if math.isfinite(seconds):
+            return max(seconds, 0.0)
+    try:
+        until = parsedate_to_datetime(plain or "")
+    except ValueError:
+        return None
+    return max((until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def reply_of(completion: Mapping[str, Any], *, latency_s: float, price_factor: float = 1.0) -> Reply | Failure:
+    """Return the reply that a chat completion holds, which is a JSON object, live and in a batch.
+
+    Raises ``AttributeError``, ``TypeError`` or ``ValueError`` when a field is not what the protocol says.
+    """
+    fields = _fields(completion)
+    if not fields.choices:
         return Failure(kind=FailureKind.SERVER, detail="the reply holds no choice")
-    choice = completion.choices[0]
+    choice = fields.choices[0]
     if choice.message.refusal or choice.finish_reason == "content_filter":
         detail = (choice.message.refusal or "stopped by the content filter")[:200]
         return Failure(kind=FailureKind.REFUSED, detail=detail)
@@ -163,11 +230,19 @@ def _reply(completion: Any, *, latency_s: float) -> Reply | Failure:
     if choice.finish_reason == "length":
         return Failure(kind=FailureKind.TRUNCATED, detail=f"cut at max_tokens: {text[:120]!r}")
     usage = Usage(
-        input_tokens=completion.usage.prompt_tokens if completion.usage else 0,
-        output_tokens=completion.usage.completion_tokens if completion.usage else 0,
+        input_tokens=fields.usage.prompt_tokens if fields.usage else 0,
+        output_tokens=fields.usage.completion_tokens if fields.usage else 0,
         latency_s=latency_s,
+        price_factor=price_factor,
     )
     return Reply(text=text, tokens=_tokens(choice.logprobs), usage=usage)
+
+
+def _fields(value: Any) -> Any:
+    """Return a JSON value with its objects by attributes."""
+    if isinstance(value, dict):
+        return _Fields(**{name: _fields(inner) for name, inner in value.items()})
+    return [_fields(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:

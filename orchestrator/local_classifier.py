@@ -7,14 +7,16 @@ runs no code.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from orchestrator.errors import ReleaseError
-from orchestrator.schema import CATEGORIES, Probabilities
+from orchestrator.schema import CATEGORIES, Asked, Probabilities
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -27,19 +29,20 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 
 class LocalClassifier:
-    """Linear scores over two TF-IDF views of the text, through a softmax."""
+    """Linear scores over two TF-IDF views of the text, through a softmax. ``asked`` tells its parameters from others."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         """Take the parameters as ``evals.local`` writes them."""
         self._views = [_vectorizer(name, parameters["views"][name]) for name in VIEWS]
         self._coefficients = np.array(parameters["coefficients"], dtype=np.float64)  # (3, terms)
         self._intercepts = np.array(parameters["intercepts"], dtype=np.float64)  # (3,)
+        self.asked = Asked(prompt="", model=hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest())
         terms = sum(len(parameters["views"][name]["terms"]) for name in VIEWS)
         if self._coefficients.shape != (len(CATEGORIES), terms) or self._intercepts.shape != (len(CATEGORIES),):
             raise ReleaseError("the local classifier's coefficients do not fit its terms: train it again (dvc repro)")
 
     @classmethod
-    def load(cls, path: Path) -> LocalClassifier:
+    def load(cls, path: Path) -> Self:
         """Read a classifier; raise ``ReleaseError`` when the file is missing or not one."""
         try:
             return cls(json.loads(path.read_text(encoding="utf-8")))
@@ -48,15 +51,23 @@ class LocalClassifier:
 
     def __call__(self, text: str) -> Probabilities:
         """Return the (uncalibrated) probabilities of one text."""
-        scores = self._intercepts.copy()
-        at = 0
+        return self.many([text])[0]
+
+    def many(self, texts: Sequence[str]) -> list[Probabilities]:
+        """Return the probabilities of many texts, each as if it were alone; far less time a text than one by one."""
+        blocks, at = [], 0
         for view in self._views:
-            features = view.transform([text])
-            block = self._coefficients[:, at : at + features.shape[1]]
-            scores += block[:, features.indices] @ features.data
+            features = view.transform(texts)
+            blocks.append((features, self._coefficients[:, at : at + features.shape[1]]))
             at += features.shape[1]
-        weights = np.exp(scores - scores.max())
-        return Probabilities.from_vector(weights)
+        found = []
+        for index in range(len(texts)):
+            scores = self._intercepts.copy()
+            for features, coefficients in blocks:
+                inside = slice(features.indptr[index], features.indptr[index + 1])
+                scores += coefficients[:, features.indices[inside]] @ features.data[inside]
+            found.append(Probabilities.from_vector(np.exp(scores - scores.max())))
+        return found
 
 
 def _vectorizer(name: str, view: dict[str, Any]) -> TfidfVectorizer:

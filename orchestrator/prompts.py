@@ -9,25 +9,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import jinja2
+import jinja2.meta
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import PromptError
 from orchestrator.llm import Request, Turn
-from orchestrator.schema import CATEGORIES, Category, Message, Record
+from orchestrator.schema import CATEGORIES, Asked, Category, Message, Record
 
 if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     from orchestrator.catalogue import Model
 
 AnswerField = Literal["category", "confidence", "reasoning", "probabilities"]
 
 VERBALISE = "\n\nAlso give `probabilities`: how likely each of the three categories is, as numbers between 0 and 1 that add up to 1."
+VERBALISE_TOKENS = 64  # what three numbers and their names take
 
 
 class Example(Record):
@@ -135,7 +144,7 @@ def answer_schema(prompt: Prompt, model: Model) -> dict[str, Any]:
 
 
 class Renderer:
-    """A prompt bound to a model and to the examples it may show: ``Message -> Request``."""
+    """A prompt bound to a model and to the examples it may show: ``Message -> Request``. ``asked`` says what it is bound to."""
 
     def __init__(self, prompt: Prompt, model: Model, examples: Sequence[Example]) -> None:
         """Bind; raise ``PromptError`` when a shot is not among ``examples`` (the dev split)."""
@@ -149,34 +158,42 @@ class Renderer:
             raise PromptError(f"{prompt.id}: shots {', '.join(missing)} are not rows of the dev split")
         self._shots = tuple((known[shot.id], shot.reasoning) for shot in prompt.shots)
         self._nearest = nearest(examples, prompt.retrieve) if prompt.retrieve else None
+        shown = tuple(examples) if prompt.retrieve else tuple(example for example, _ in self._shots)
+        self.asked = Asked(prompt=_digest(prompt, shown), model=self._digest)
+        self._verbalise = "probabilities" in self._schema["properties"] and "probabilities" not in prompt.answer
+        # What is the same in every request of a channel is rendered once: rendering it anew took most of a run's time.
+        self._system_shows_message = "message" in jinja2.meta.find_undeclared_variables(_jinja.parse(prompt.system))
+        self._same_system = cache(lambda channel: self._system(Message(text="any", channel=channel)))
+        self._shown = cache(lambda text, channel: self._user(Message(text=text, channel=channel)))
+        self._answers = cache(self._shown_answer)
 
     def __call__(self, message: Message) -> Request:
         """Render the request for one message."""
         prompt, model = self._prompt, self._model
-        system = _expand(prompt, "system", message, origin=prompt.id)
-        extra_tokens = 0
-        if "probabilities" in self._schema["properties"] and "probabilities" not in prompt.answer:
-            system += VERBALISE
-            extra_tokens = 64
-        turns = [Turn(role="system", content=system)]
+        turns = [self._system(message) if self._system_shows_message else self._same_system(message.channel)]
         shots = self._shots or tuple((e, None) for e in (self._nearest(message.text) if self._nearest else ()))
         for example, reasoning in shots:
-            shown = message.model_copy(update={"text": example.message})
-            turns.append(Turn(role="user", content=_expand(prompt, "user", shown, origin=prompt.id)))
-            turns.append(Turn(role="assistant", content=self._shown_answer(example.label, reasoning)))
-        turns.append(Turn(role="user", content=_expand(prompt, "user", message, origin=prompt.id)))
+            turns += (self._shown(example.message, message.channel), self._answers(example.label, reasoning))
+        turns.append(self._user(message))
         return Request(
             model=model.api_id,
             model_digest=self._digest,
             turns=tuple(turns),
             answer_schema=self._schema,
-            max_tokens=prompt.max_tokens + extra_tokens,
+            max_tokens=prompt.max_tokens + (VERBALISE_TOKENS if self._verbalise else 0),
             temperature=model.temperature,
             top_logprobs=model.top_logprobs,
             extra=model.extra,
         )
 
-    def _shown_answer(self, label: Category, reasoning: str | None) -> str:
+    def _system(self, message: Message) -> Turn:
+        content = _expand(self._prompt, "system", message, origin=self._prompt.id)
+        return Turn(role="system", content=content + VERBALISE if self._verbalise else content)
+
+    def _user(self, message: Message) -> Turn:
+        return Turn(role="user", content=_expand(self._prompt, "user", message, origin=self._prompt.id))
+
+    def _shown_answer(self, label: Category, reasoning: str | None) -> Turn:
         codes = self._prompt.codes
         values = {
             "category": codes[label],
@@ -185,7 +202,7 @@ class Renderer:
             "probabilities": {codes[c]: 0.95 if c == label else 0.025 for c in CATEGORIES},
         }
         shown = {field: values[field] for field in self._schema["properties"]}
-        return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
+        return Turn(role="assistant", content=json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
 
 
 def nearest(examples: Sequence[Example], retrieval: Retrieval) -> Callable[[str], list[Example]]:
@@ -195,17 +212,46 @@ def nearest(examples: Sequence[Example], retrieval: Retrieval) -> Callable[[str]
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    pool = [example for example in examples if len(example.message) <= retrieval.max_chars]
+    pool = sorted((example for example in examples if len(example.message) <= retrieval.max_chars), key=lambda example: example.id)
     vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
     matrix = vectorizer.fit_transform([example.message for example in pool])
+    embed = _embedder(vectorizer)
 
     def look_up(text: str) -> list[Example]:
-        similarity = (matrix @ vectorizer.transform([text]).T).toarray().ravel()
-        order = sorted(range(len(pool)), key=lambda i: (-similarity[i], pool[i].id))
-        chosen = [pool[i] for i in order if pool[i].message != text][: retrieval.k]
-        return chosen[::-1]
+        order = np.argsort(-(matrix @ embed(text)), kind="stable")  # stable: equally near examples go by id
+        chosen = islice((pool[i] for i in order.tolist() if pool[i].message != text), retrieval.k)
+        return list(chosen)[::-1]
 
     return look_up
+
+
+def _digest(prompt: Prompt, examples: Sequence[Example]) -> str:
+    """Return the SHA-256 of a prompt and of the examples it may show."""
+    lines = [prompt.sha256, *(example.model_dump_json() for example in sorted(examples, key=lambda example: example.id))]
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _embedder(vectorizer: TfidfVectorizer) -> Callable[[str], NDArray[np.float64]]:
+    """Return what ``vectorizer.transform`` computes of one text, to the last bit, as a dense vector and ten times as fast.
+
+    To the last bit, because the order of the examples is part of the request's key.
+    """
+    analyze, vocabulary, idf = vectorizer.build_analyzer(), vectorizer.vocabulary_, vectorizer.idf_.tolist()
+    sublinear = cache(lambda count: float(np.log(np.float64(count))) + 1.0)
+
+    def embed(text: str) -> NDArray[np.float64]:
+        counts = Counter(vocabulary[term] for term in analyze(text) if term in vocabulary)
+        weights = {i: sublinear(counts[i]) * idf[i] for i in sorted(counts)}
+        square = 0.0
+        for weight in weights.values():  # one by one, as scikit-learn adds; sum() is more exact from Python 3.12 on
+            square += weight * weight
+        vector = np.zeros(len(idf))
+        if weights:
+            norm = math.sqrt(square)
+            vector[list(weights)] = [weight / norm for weight in weights.values()]
+        return vector
+
+    return embed
 
 
 def _fields(prompt: Prompt, model: Model) -> tuple[str, ...]:

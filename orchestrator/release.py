@@ -37,6 +37,7 @@ class Manifest(Record):
     promoted_at: str
     tuning: Tuning
     data: dict[str, str]
+    code: str  # SHA-256 of the code that turned answers into outcomes
     files: dict[str, str]
 
 

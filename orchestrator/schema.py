@@ -55,6 +55,13 @@ class Source(StrEnum):
     LOCAL = "local"
 
 
+class Asked(Record):
+    """What gave raw probabilities: a prompt with its examples on a model, or the local classifier. What is fitted on them fits no other."""
+
+    prompt: str  # SHA-256 of the prompt and of every example it may show; empty for the local classifier
+    model: str  # digest of the weights or the snapshot; of the parameters for the local classifier
+
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -67,8 +74,9 @@ class Probabilities(Record):
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:
-        if abs(sum(self.vector()) - 1.0) > 1e-6:
-            raise ValueError(f"probabilities add up to {sum(self.vector())!r}, not to 1")
+        total = self.informational + self.service_action + self.safety_compliance
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"probabilities add up to {total!r}, not to 1")
         return self
 
     @classmethod
@@ -122,18 +130,29 @@ class FailureKind(StrEnum):
 
 
 class Failure(Record):
-    """No answer, as a value. It counts as wrong in every denominator."""
+    """No answer, as a value. It counts as wrong in every denominator.
+
+    ``retry_after_s`` is how many seconds the server asks to be left alone for, where it says so.
+    """
 
     kind: FailureKind
     detail: str
+    retry_after_s: float | None = None
 
 
 class Usage(Record):
-    """What one LLM call cost. ``latency_s`` is the service time in seconds, queueing not included."""
+    """What one LLM call cost.
+
+    ``latency_s`` is the service time in seconds, queueing not included, and 0 where nobody measured it (a batch).
+    ``price_factor`` is the share of the list price paid. ``queue_s`` is the wait for a slot and for retries; it is of this run and
+    not of the reply, so it is never written anywhere.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     latency_s: float = 0.0
+    price_factor: float = 1.0
+    queue_s: float = Field(default=0.0, exclude=True)
 
 
 class Answer(Record):
@@ -186,6 +205,7 @@ class Classification(Record):
     raw_probabilities: Probabilities | None = None
     source: Source
     calibrated: bool
+    uncalibrated: str | None = None  # why the probabilities are not calibrated
     degraded: bool
     label_mass: float | None = None
     rationale: str | None = None

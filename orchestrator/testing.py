@@ -82,7 +82,9 @@ def scripted_server(answer: Answerer, *, status: Callable[[], int] = lambda: 200
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             code = status()
-            payload = json.dumps(_completion(answer(body["messages"])) if code == 200 else {"error": {"message": "scripted"}}).encode()
+            payload = json.dumps(
+                scripted_completion(answer(body["messages"])) if code == 200 else {"error": {"message": "scripted"}}
+            ).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(payload)))
@@ -104,7 +106,8 @@ def scripted_server(answer: Answerer, *, status: Callable[[], int] = lambda: 200
         thread.join()
 
 
-def _completion(shares: Mapping[str, float]) -> dict[str, Any]:
+def scripted_completion(shares: Mapping[str, float]) -> dict[str, Any]:
+    """Return ``scripted_reply`` as the OpenAI protocol has it on the wire."""
     reply = scripted_reply(shares)
     content = [
         {

@@ -2,11 +2,13 @@
 
 import hashlib
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import ROOT, evals, make_workspace, refresh
+from sqlalchemy import create_engine, text
+from support import ROOT, evals, make_workspace, refresh, require_service
 
 from evals.data import Row, Split, load_splits
 from evals.workspace import Workspace
@@ -57,6 +59,20 @@ def _scripted_by_default(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     """Tests on a workspace talk to the scripted server; all others to what the environment says."""
     if "workspace" in request.fixturenames or "evaluated" in request.fixturenames:
         monkeypatch.setenv("LLM_BASE_URL", request.getfixturevalue("upstream"))
+
+
+@pytest.fixture
+def postgres_url():
+    """The URL of an empty PostgreSQL database of the test's own."""
+    require_service("PostgreSQL", "127.0.0.1", 5432)
+    name = f"orchestrator_{uuid.uuid4().hex[:12]}"
+    admin = create_engine("postgresql+psycopg://postgres@127.0.0.1:5432/postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield f"postgresql+psycopg://postgres@127.0.0.1:5432/{name}"
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,7 +15,9 @@ from evals.__main__ import main
 from evals.data import Split
 from evals.scored import Scored
 from evals.workspace import Workspace
+from orchestrator.policy import band_of
 from orchestrator.schema import (
+    CATEGORIES,
     Band,
     Category,
     Channel,
@@ -114,19 +117,31 @@ def make_workspace(folder: Path) -> Workspace:
     return Workspace(folder)
 
 
+def shrink(workspace: Workspace, rows: int = 60) -> Workspace:
+    """Let a workspace run on a sample of so many rows, and return it."""
+    path = workspace.root / "params.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"sample": rows}))
+    return workspace
+
+
 def evals(workspace: Workspace, *arguments: str) -> int:
     """Run ``python -m evals`` in this process on a workspace and return its exit code."""
     return main(["--root", str(workspace.root), *arguments])
 
 
-def refresh(workspace: Workspace) -> None:
-    """Score, run the champion, gate and compare, as ``dvc repro`` would."""
-    for candidate in workspace.candidates():
-        assert evals(workspace, "score", candidate) == 0
+def regate(workspace: Workspace) -> None:
+    """Run the champion, gate and compare: what `dvc repro` does after a promotion, when nothing was fitted anew."""
     assert evals(workspace, "champion") == 0
     for candidate in workspace.candidates():
         assert evals(workspace, "gate", candidate, "--exit-zero") == 0
     assert evals(workspace, "compare") == 0
+
+
+def refresh(workspace: Workspace) -> None:
+    """Score all candidates and gate them, as ``dvc repro`` would."""
+    for candidate in workspace.candidates():
+        assert evals(workspace, "score", candidate) == 0
+    regate(workspace)
 
 
 def run_module(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -134,3 +149,31 @@ def run_module(*arguments: str, cwd: Path = ROOT, **environment: str) -> subproc
     return subprocess.run(
         [sys.executable, "-m", *arguments], cwd=cwd, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
     )
+
+
+def simulated(
+    n: int, *, seed: int = 0, failed: float = 0.1, labels: tuple[Category, ...] = CATEGORIES, rows_per_seed: int = 1
+) -> list[Scored]:
+    """Gate rows of a middling system: every number random, some rows failed, a few of them alike to the last digit."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for index in range(n):
+        label = labels[rng.integers(len(labels))]
+        shares = np.round(rng.dirichlet(1 + 2.0 * np.eye(len(CATEGORIES))[CATEGORIES.index(label)]), 2)
+        own = Probabilities.from_vector(shares + 0.01)
+        row = make_scored(index, label, routed=own.safety > 0.3, category=own.top, failed=bool(rng.random() < failed))
+        decision = row.classification.decision.model_copy(
+            update={"confidence": own.confidence, "band": band_of(own.confidence), "review_required": own.confidence < 0.5}
+        )
+        classification = row.classification.model_copy(
+            update={
+                "decision": decision,
+                "probabilities": own,
+                "raw_probabilities": None if row.classification.failure else Probabilities.from_vector(own.vector() ** 2),
+                "usage": Usage(input_tokens=100, output_tokens=5, latency_s=float(rng.gamma(2.0))),
+            }
+        )
+        tags = (f"topic:{'xyz'[rng.integers(3)]}", "lang:en")
+        update = {"seed_id": f"s{index // rows_per_seed:04d}", "slices": tags, "characters": int(rng.integers(10, 300)), "cost_usd": 0.001}
+        made.append(row.model_copy(update={**update, "classification": classification}))
+    return made

@@ -1,35 +1,43 @@
 import asyncio
-import uuid
+import json
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
-from sqlalchemy import create_engine, text
-from support import require_service
+from sqlalchemy import text
 
-from orchestrator.calibration import Calibrator
+from orchestrator.__main__ import main
+from orchestrator.calibration import BCTS, Fusion
 from orchestrator.catalogue import find_model
 from orchestrator.classify import Classifier, Tuning
 from orchestrator.engine import Orchestrator, standard_workflows
+from orchestrator.errors import OrchestratorError
 from orchestrator.local_classifier import LocalClassifier
 from orchestrator.policy import Thresholds
 from orchestrator.prompts import Prompt, Renderer
-from orchestrator.schema import CATEGORIES, Category, FailureKind, Message, Source
-from orchestrator.store.ledger import Ledger
+from orchestrator.schema import CATEGORIES, Asked, Category, FailureKind, Message, Source
+from orchestrator.store.ledger import GENESIS, Ledger, _chain, in_random_sample
 from orchestrator.testing import FaultyLLM, ScriptedLLM
 from orchestrator.workflows.service_action import LocalOrders
 
 PROMPT = Prompt(id="classify-001", title="t", system="s", codes=dict(zip(CATEGORIES, "ABC", strict=True)), max_tokens=16, sha256="0" * 64)
 
 
-def calibrator(source: Source, **changes) -> Calibrator:
-    return Calibrator(kind="bcts", temperature=1.0, candidate="c", source=source, n=200, **changes)
+HOURS = Message(text="what are your opening hours?")
+RENDER = Renderer(PROMPT, find_model("smollm2-135m"), [])
 
 
-TUNING = Tuning(
-    calibrator=calibrator(Source.LOGPROB),
-    local_calibrator=calibrator(Source.LOCAL),
-    thresholds=Thresholds(safety=0.4, local=0.99, degraded=0.3),
-)
+def calibrator(asked: Asked, source: Source, **changes) -> BCTS:
+    return BCTS(**{"temperature": 1.0, "bias": (0.0, 0.0, 0.0), "asked": asked, "source": source, "n": 200} | changes)
+
+
+def tuning(local, **changes) -> Tuning:
+    fitted = {
+        "calibrator": calibrator(RENDER.asked, Source.LOGPROB),
+        "local_calibrator": calibrator(local.asked, Source.LOCAL),
+        "thresholds": Thresholds(safety=0.4, local=0.99, degraded=0.3),
+    }
+    return Tuning(**fitted | changes)
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +45,8 @@ def local(root) -> LocalClassifier:
     return LocalClassifier.load(root / "reports" / "local-tfidf" / "classifier.json")
 
 
-def classifier(llm, local, tuning=TUNING) -> Classifier:
-    return Classifier(prompt=PROMPT, render=Renderer(PROMPT, find_model("smollm2-135m"), []), llm=llm, local=local, tuning=tuning)
+def classifier(llm, local, fitted=None) -> Classifier:
+    return Classifier(prompt=PROMPT, render=RENDER, llm=llm, local=local, tuning=fitted or tuning(local))
 
 
 @pytest.fixture
@@ -49,18 +57,10 @@ def sqlite(tmp_path):
 
 
 @pytest.fixture
-def postgres():
-    require_service("PostgreSQL", "127.0.0.1", 5432)
-    name = f"orchestrator_{uuid.uuid4().hex[:12]}"
-    admin = create_engine("postgresql+psycopg://postgres@127.0.0.1:5432/postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    ledger = Ledger.at(f"postgresql+psycopg://postgres@127.0.0.1:5432/{name}")
+def postgres(postgres_url):
+    ledger = Ledger.at(postgres_url)
     yield ledger
     ledger.close()
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -125,6 +125,83 @@ def test_an_edited_or_deleted_audit_event_is_found(ledger, local, tampering):
     assert ledger.verify()
 
 
+def test_an_audit_event_says_what_the_decision_rested_on(ledger, local):
+    outcome = asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello there")))
+    ((_, event),) = ledger.events()
+    classification = outcome.classification
+    assert event["kind"] == "classified"
+    assert event["probabilities"] == classification.probabilities.model_dump()
+    assert (event["source"], event["calibrated"], event["degraded"]) == (classification.source, classification.calibrated, False)
+    assert event["random_sample"] == in_random_sample(outcome.request_id)
+
+
+def test_events_come_in_order_across_pages_and_from_any_point(ledger, local, monkeypatch):
+    monkeypatch.setattr("orchestrator.store.ledger.PAGE", 2)
+    subject = orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02})
+    for number in range(5):
+        asyncio.run(subject.handle(Message(text="hello"), request_id=f"m{number}"))
+    events = list(ledger.events())
+    assert [event["request_id"] for _, event in events] == [f"m{number}" for number in range(5)]
+    assert list(ledger.events(after_id=events[2][0])) == events[3:]
+    assert ledger.verify() == []
+
+
+def test_the_random_sample_is_one_message_in_twenty():
+    assert sum(in_random_sample(f"m{number}") for number in range(20_000)) == pytest.approx(1000, abs=100)
+
+
+def test_a_label_is_a_link_of_the_chain_and_says_who_gave_it(ledger, local):
+    outcome = asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello there")))
+    decided = ledger.correct(outcome.request_id, Category.SAFETY_COMPLIANCE, " R. Ph. ", "told jo@example.org")
+    assert decided == Category.INFORMATIONAL
+    assert ledger.correct(outcome.request_id, Category.INFORMATIONAL, "R. Ph.") == Category.INFORMATIONAL
+    (_, corrected), (_, confirmed) = list(ledger.events())[1:]
+    del corrected["at"]
+    assert corrected == {
+        "kind": "corrected",
+        "request_id": outcome.request_id,
+        "release": "test",
+        "decided": "informational",
+        "label": "safety_compliance",
+        "by": "R. Ph.",
+        "note": "told [EMAIL]",
+    }
+    assert confirmed["label"] == confirmed["decided"]
+    assert ledger.verify() == []
+
+
+@pytest.mark.parametrize(("request_id", "by", "words"), [("nobody", "me", "there is no message 'nobody'"), ("m1", "  ", "needs a name")])
+def test_a_label_for_no_message_or_by_nobody_is_refused(ledger, local, request_id, by, words):
+    asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello"), request_id="m1"))
+    with pytest.raises(OrchestratorError, match=words):
+        ledger.correct(request_id, Category.INFORMATIONAL, by)
+    assert len(list(ledger.events())) == 1
+
+
+def test_events_from_before_there_were_kinds_still_verify(ledger, local):
+    old = {"at": "2026-11-24T00:00:00+00:00", "request_id": "m0", "release": "test", "decision": {"confidence": 0.1}}
+    with ledger._engine.begin() as connection:
+        values = {"previous": GENESIS, "hash": _chain(GENESIS, old), "event": json.dumps(old)}
+        connection.execute(text("INSERT INTO audit_events (previous_hash, hash, event) VALUES (:previous, :hash, :event)"), values)
+    asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello")))
+    assert ledger.verify() == []
+    assert [event.get("kind") for _, event in ledger.events()] == [None, "classified"]
+
+
+def test_the_command_line_records_a_label(tmp_path, local, capsys):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    subject = Ledger.at(url)
+    asyncio.run(orchestrator(subject, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello"), request_id="m1"))
+    assert main(["--database", url, "correct", "m1", "service_action", "--by", "R. Ph."]) == 0
+    assert main(["--database", url, "correct", "m1", "informational", "--by", "R. Ph."]) == 0
+    assert main(["--database", url, "correct", "m2", "informational", "--by", "R. Ph."]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "m1: informational corrected to service_action\nm1: informational confirmed\n"
+    assert "there is no message 'm2'" in printed.err
+    assert [event["kind"] for _, event in subject.events()] == ["classified", "corrected", "corrected"]
+    subject.close()
+
+
 def test_when_the_llm_is_down_the_answer_is_degraded_not_missing(sqlite, local):
     subject = Orchestrator("test", classifier(FaultyLLM(FailureKind.TIMEOUT), local), standard_workflows(LocalOrders({})), sqlite)
     outcome = asyncio.run(subject.handle(Message(text="my throat is closing up after the new tablets")))
@@ -134,11 +211,59 @@ def test_when_the_llm_is_down_the_answer_is_degraded_not_missing(sqlite, local):
     assert outcome.classification.source == Source.LOCAL
 
 
-def test_a_calibrator_for_another_source_is_not_used(local):
-    foreign = TUNING.model_copy(update={"calibrator": calibrator(Source.VERBALIZED, bias=(5.0, 0.0, 0.0))})
-    shares = {"A": 0.3, "B": 0.3, "C": 0.4}
-    result = asyncio.run(classifier(ScriptedLLM(lambda _: shares), local, foreign)(Message(text="hello")))
+OTHER = Asked(prompt="another", model="another")
+
+
+@pytest.mark.parametrize(
+    ("asked", "source", "why"),
+    [
+        (None, Source.VERBALIZED, "source verbalized"),
+        (Asked(prompt="another", model=RENDER.asked.model), Source.LOGPROB, "another prompt"),
+        (OTHER, Source.LOGPROB, "another model"),
+    ],
+)
+def test_a_calibrator_of_another_prompt_model_or_source_is_not_used_and_the_answer_says_why(local, asked, source, why):
+    foreign = tuning(local, calibrator=calibrator(asked or RENDER.asked, source, bias=(5.0, 0.0, 0.0)))
+    result = asyncio.run(classifier(ScriptedLLM(lambda _: {"A": 0.3, "B": 0.3, "C": 0.4}), local, foreign)(Message(text="hello")))
     assert not result.calibrated
+    assert why in result.uncalibrated
+    assert result.probabilities == result.raw_probabilities
+
+
+def test_a_calibrated_answer_says_so_and_gives_no_reason(local):
+    result = asyncio.run(classifier(ScriptedLLM(lambda _: {"A": 0.3, "B": 0.3, "C": 0.4}), local)(Message(text="hello")))
+    assert result.calibrated
+    assert result.uncalibrated is None
+
+
+def test_a_degraded_answer_is_uncalibrated_with_the_calibrator_of_another_local_classifier(local):
+    foreign = tuning(local, local_calibrator=calibrator(OTHER, Source.LOCAL, bias=(5.0, 0.0, 0.0)))
+    result = asyncio.run(classifier(FaultyLLM(FailureKind.TIMEOUT), local, foreign)(Message(text="hello")))
+    assert not result.calibrated
+    assert "another model" in result.uncalibrated
+    assert result.probabilities == local("hello")
+
+
+def test_a_fusion_weighs_the_llm_and_the_local_classifier(local):
+    both = Fusion(
+        asked=RENDER.asked,
+        source=Source.LOGPROB,
+        local=local.asked,
+        weights=tuple(tuple(0.5 * (k in {i, i + 3}) for k in range(6)) for i in range(3)),
+        bias=(0.0, 0.0, 0.0),
+    )
+    result = asyncio.run(classifier(ScriptedLLM(lambda _: {"A": 0.5, "B": 0.3, "C": 0.2}), local, tuning(local, calibrator=both))(HOURS))
+    mean = np.sqrt(np.array([0.5, 0.3, 0.2]) * local(HOURS.text).vector())
+    assert result.calibrated
+    assert result.probabilities.vector() == pytest.approx(mean / mean.sum(), abs=1e-6)
+
+
+def test_a_fusion_with_another_local_classifier_is_not_used(local):
+    weights = ((0.0,) * 6,) * 3
+    foreign = Fusion(asked=RENDER.asked, source=Source.LOGPROB, local=OTHER, weights=weights, bias=(9.0, 0.0, 0.0))
+    result = asyncio.run(classifier(ScriptedLLM(lambda _: {"A": 0.5, "B": 0.3, "C": 0.2}), local, tuning(local, calibrator=foreign))(HOURS))
+    assert not result.calibrated
+    assert "local classifier" in result.uncalibrated
     assert result.probabilities == result.raw_probabilities
 
 
