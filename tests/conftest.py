@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import signal
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,12 @@ from evals.data import Row, Split, load_splits
 from evals.workspace import Workspace
 from orchestrator.schema import Category
 from orchestrator.testing import scripted_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> None:
+    """A job in the background starts with SIGINT ignored; the tests of Ctrl-C want it as a person at a terminal has it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
