@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import json
-import multiprocessing
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 
+from benchmarks.upstream import upstream
 from evals.cache import Cached, ReplyCache
 from evals.commands.running import paid
 from evals.data import Row, Split, load_examples, load_split
@@ -26,7 +22,7 @@ from evals.run import run
 from orchestrator.catalogue import find_model
 from orchestrator.llm import LLM, OpenAIChat, Reply, Request, openai_client
 from orchestrator.prompts import Prompt, Renderer, load_prompt
-from orchestrator.testing import scripted_completion, scripted_reply
+from orchestrator.testing import scripted_reply
 
 ROOT = Path(__file__).resolve().parent.parent
 PROMPTS = ("classify-002", "classify-005")  # with the same examples for all messages, and with examples retrieved for each
@@ -67,48 +63,13 @@ async def over_http(rows: list[Row], prompt: Prompt, port: int) -> float:
         await chat.aclose()
 
 
-@contextmanager
-def upstream(codes: list[str]) -> Iterator[int]:
-    """Yield the port of a chat-completions server in another process whose every answer takes 50 ms."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, codes), daemon=True)
-    process.start()
-    try:
-        yield ours.recv()
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve(ready: Connection, codes: list[str]) -> None:
-    body = json.dumps(scripted_completion(dict.fromkeys(codes, 1 / 3))).encode()
-    reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
-                await asyncio.sleep(SERVICE_S)
-                writer.write(reply)
-        writer.close()
-
-    async def serve() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        ready.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(serve())
-
-
 def main() -> None:
     """Print both figures for each prompt."""
     rows = load_split(ROOT / "datasets", Split.GATE)
     for name in PROMPTS:
         prompt = load_prompt(ROOT / "prompts" / f"{name}.yaml")
         show(f"{name}, model in the process", [asyncio.run(in_process(rows, prompt)) for _ in range(RUNS)])
-        with upstream(list(prompt.codes.values())) as port:
+        with upstream(list(prompt.codes.values()), SERVICE_S) as port:
             show(f"{name}, 50 ms over HTTP", [asyncio.run(over_http(rows, prompt, port)) for _ in range(RUNS)], CONCURRENCY / SERVICE_S)
 
 
