@@ -107,9 +107,10 @@ def _effective_size(sizes: NDArray[np.float64], hits: NDArray[np.float64], share
     variance = clusters / (clusters - 1) * float((residuals**2).sum()) / n**2
     if variance == 0:
         return n
+    unclustered = share * (1 - share) / (n - 1)  # the same estimator with every outcome a cluster: their ratio is the design effect
     tail = (1 + CONFIDENCE) / 2
     degrees = (student.ppf(tail, n - 1) / student.ppf(tail, clusters - 1)) ** 2
-    return min(share * (1 - share) / variance * float(degrees), n)
+    return min(n * unclustered / variance * float(degrees), n)
 
 
 def _clopper_pearson(share: float, n: float) -> tuple[float, float]:

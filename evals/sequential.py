@@ -30,8 +30,9 @@ def log_e_above(successes: ArrayLike, failures: ArrayLike, bound: float) -> NDAr
     s, f = np.asarray(successes, dtype=np.float64), np.asarray(failures, dtype=np.float64)
     if bound >= 1:
         return np.zeros(np.broadcast(s, f).shape)
-    with np.errstate(divide="ignore"):  # a tail below the smallest float becomes an e-value of 0, which only errs towards no alert
-        mixed = betaln(s + PRIOR, f + PRIOR) + np.log(betaincc(s + PRIOR, f + PRIOR, bound))
+    tail = betaincc(s + PRIOR, f + PRIOR, bound)
+    with np.errstate(divide="ignore"):  # a tail too small for a float of full precision counts as none: it only errs towards no alert
+        mixed = betaln(s + PRIOR, f + PRIOR) + np.log(np.where(tail < np.finfo(np.float64).tiny, 0.0, tail))
     prior = betaln(PRIOR, PRIOR) + np.log(betaincc(PRIOR, PRIOR, bound))
     return np.asarray(mixed - prior - xlogy(s, bound) - xlog1py(f, -bound))
 

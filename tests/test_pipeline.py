@@ -160,11 +160,13 @@ def test_the_leaderboard_has_one_champion_and_it_is_the_one_released():
 def test_the_champion_against_itself_passes_and_a_worse_copy_does_not(tmp_path, capsys):
     for name in ("datasets", "prompts", "reports"):
         shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "orchestrator" / "champion", tmp_path / "orchestrator" / "champion")
     shutil.copy(ROOT / "params.yaml", tmp_path)
     workspace, champion = Workspace(tmp_path), load_release().manifest.candidate
     outcomes = (tmp_path / "reports" / "champion" / "outcomes.jsonl").read_text()
 
     def submit(text):
+        workspace.verdicts.unlink(missing_ok=True)  # or the verdict that stands for the candidate's key would be given again
         path = workspace.report(champion, "outcomes.jsonl")
         path.write_text(text)
         metrics = json.loads(workspace.report(champion, "metrics.json").read_text())

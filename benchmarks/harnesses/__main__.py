@@ -26,7 +26,7 @@ from benchmarks.runner import CONCURRENCY, ROOT, SERVICE_S, over_http
 from benchmarks.upstream import upstream
 from evals.data import Row, Split, load_examples, load_split
 from orchestrator.catalogue import find_model
-from orchestrator.llm import Request, arguments
+from orchestrator.llm import arguments
 from orchestrator.prompts import Prompt, Renderer, load_prompt
 
 HERE = Path(__file__).resolve().parent

@@ -2,11 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
-from inspect_ai.scorer import Score, Target, accuracy, scorer
+from inspect_ai.scorer import Score, Scorer, Target, accuracy, scorer
 from inspect_ai.solver import TaskState, generate
 
 KINDS = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
@@ -17,7 +18,7 @@ def _turn(turn: dict[str, str]) -> ChatMessage:
 
 
 @scorer(metrics=[accuracy()])
-def category():
+def category() -> Scorer:
     """Score the category of the JSON that the model answers."""
 
     async def score(state: TaskState, target: Target) -> Score:
@@ -30,7 +31,6 @@ def category():
 @task
 def classify() -> Task:
     """Read the rows that ``ROWS`` names."""
-    with open(os.environ["ROWS"], encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+    rows = [json.loads(line) for line in Path(os.environ["ROWS"]).read_text(encoding="utf-8").splitlines()]
     samples = [Sample(input=[_turn(turn) for turn in row["turns"]], target=row["wanted"]) for row in rows]
     return Task(dataset=samples, solver=generate(), scorer=category())

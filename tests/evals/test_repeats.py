@@ -49,8 +49,8 @@ def test_one_row_a_cluster_has_the_exact_interval(n, hits):
     outcomes = [[i < hits] for i in range(n)]
     found, exact = clustered(outcomes, [f"s{i}" for i in range(n)]), proportion(hits, n)
     assert found.value == exact.value
-    assert found.low == pytest.approx(exact.low, abs=0.01)
-    assert found.high == pytest.approx(exact.high, abs=0.01)
+    assert found.low == pytest.approx(exact.low)
+    assert found.high == pytest.approx(exact.high)
 
 
 def test_repeating_an_answer_does_not_make_the_interval_narrower():

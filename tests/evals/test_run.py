@@ -142,8 +142,9 @@ def test_refresh_asks_anew_and_replaces_what_is_kept(task, tmp_path):
 def test_an_exhausted_quota_ends_the_run_and_keeps_what_came(task, tmp_path):
     class Exhausted(ScriptedLLM):
         async def __call__(self, request, /):
+            left = self.calls < 15
             reply = await super().__call__(request)
-            return reply if self.calls <= 15 else Failure(kind=FailureKind.QUOTA, detail="nothing left")
+            return reply if left else Failure(kind=FailureKind.QUOTA, detail="nothing left")
 
     with ReplyCache(tmp_path / "replies.sqlite") as cache:
         llm = Exhausted(lambda _: SHARES)
