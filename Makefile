@@ -58,8 +58,9 @@ serve: setup ## the HTTP service on the promoted champion
 
 run: serve ## the same as serve
 
-bench: setup ## the benchmarks
+bench: setup ## the benchmarks of the embedded model, the runner and the measuring (beside other harnesses: python -m benchmarks.harnesses)
 	python -m benchmarks.embedded
+	python -m benchmarks.runner
 	python -m benchmarks.scoring
 
 lock: ## resolve requirements.lock anew from pyproject.toml

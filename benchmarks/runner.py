@@ -1,7 +1,8 @@
 """How fast the runner is when the model is not what it waits for: ``python -m benchmarks.runner``.
 
 Rows per second through the runner, all its wrappers and a cold cache, with a model in the process that answers at once; and with a server
-in another process that takes 50 ms, at 16 requests at once, against the 320 a second that this allows. Real rows, real prompts.
+in another process that takes 50 ms, at 16 requests at once, against the 320 a second that this allows. The rows are those of
+an evaluation, the prompts real.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 from benchmarks.upstream import upstream
 from evals.cache import Cached, ReplyCache
 from evals.commands.running import paid
-from evals.data import Row, Split, load_examples, load_split
-from evals.run import run
+from evals.data import Row, load_examples
+from evals.run import evaluated_rows, run
+from evals.workspace import Workspace
 from orchestrator.catalogue import find_model
 from orchestrator.llm import LLM, OpenAIChat, Reply, Request, openai_client
 from orchestrator.prompts import Prompt, Renderer, load_prompt
@@ -65,7 +67,7 @@ async def over_http(rows: list[Row], prompt: Prompt, port: int) -> float:
 
 def main() -> None:
     """Print both figures for each prompt."""
-    rows = load_split(ROOT / "datasets", Split.GATE)
+    rows = evaluated_rows(Workspace(ROOT))
     for name in PROMPTS:
         prompt = load_prompt(ROOT / "prompts" / f"{name}.yaml")
         show(f"{name}, model in the process", [asyncio.run(in_process(rows, prompt)) for _ in range(RUNS)])
