@@ -71,8 +71,12 @@ def main() -> None:
     for name in PROMPTS:
         prompt = load_prompt(ROOT / "prompts" / f"{name}.yaml")
         show(f"{name}, model in the process", [asyncio.run(in_process(rows, prompt)) for _ in range(RUNS)])
-        with upstream(list(prompt.codes.values()), SERVICE_S) as port:
-            show(f"{name}, 50 ms over HTTP", [asyncio.run(over_http(rows, prompt, port)) for _ in range(RUNS)], CONCURRENCY / SERVICE_S)
+        with upstream(list(prompt.codes.values()), SERVICE_S) as server:
+            show(
+                f"{name}, 50 ms over HTTP",
+                [asyncio.run(over_http(rows, prompt, server.port)) for _ in range(RUNS)],
+                CONCURRENCY / SERVICE_S,
+            )
 
 
 def show(name: str, rates: list[float], ideal: float | None = None) -> None:

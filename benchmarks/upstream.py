@@ -8,26 +8,37 @@ import json
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
 
 from orchestrator.testing import scripted_completion
 
 
+@dataclass(frozen=True)
+class Server:
+    """Where the server listens, and how many requests it has answered."""
+
+    port: int
+    answered: Synchronized[int]
+
+
 @contextmanager
-def upstream(codes: list[str], delay_s: float) -> Iterator[int]:
-    """Yield the port of the server; each answer comes ``delay_s`` seconds after its request and finds all ``codes`` equally likely."""
+def upstream(codes: list[str], delay_s: float) -> Iterator[Server]:
+    """Run the server meanwhile; each answer comes ``delay_s`` seconds after its request and finds all ``codes`` equally likely."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, codes, delay_s), daemon=True)
+    answered = context.Value("i", 0)
+    process = context.Process(target=_serve, args=(theirs, answered, codes, delay_s), daemon=True)
     process.start()
     try:
-        yield ours.recv()
+        yield Server(ours.recv(), answered)
     finally:
         process.terminate()
         process.join()
 
 
-def _serve(ready: Connection, codes: list[str], delay_s: float) -> None:
+def _serve(ready: Connection, answered: Synchronized[int], codes: list[str], delay_s: float) -> None:
     body = json.dumps(scripted_completion(dict.fromkeys(codes, 1 / len(codes)))).encode()
     reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
@@ -39,6 +50,7 @@ def _serve(ready: Connection, codes: list[str], delay_s: float) -> None:
                 if delay_s:
                     await asyncio.sleep(delay_s)
                 writer.write(reply)
+                answered.value += 1  # this process alone writes it
         writer.close()
 
     async def serve() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from benchmarks.runner import CONCURRENCY, ROOT, SERVICE_S, over_http
-from benchmarks.upstream import upstream
+from benchmarks.upstream import Server, upstream
 from evals.data import Row, Split, load_examples, load_split
 from orchestrator.catalogue import find_model
 from orchestrator.llm import arguments
@@ -116,7 +116,13 @@ class Prepared:
 
     def inspect(self, count: int, port: int) -> tuple[list[str], dict[str, str]]:
         """Inspect, through its OpenAI provider and chat completions."""
-        command = [str(VENV / "bin" / "inspect"), "eval", str(HERE / "inspect_task.py"), "--model", "openai/smollm2-135m"]
+        command = [
+            str(VENV / "bin" / "inspect"),
+            "eval",
+            os.path.relpath(HERE / "inspect_task.py", INSTALLED),
+            "--model",
+            "openai/smollm2-135m",
+        ]
         command += ["-M", "responses_api=false", "--model-base-url", f"http://127.0.0.1:{port}/v1"]
         command += ["--max-connections", str(CONCURRENCY), "--logprobs", "--top-logprobs", "20", "--temperature", "0", "--max-tokens", "16"]
         command += ["--display", "none", "--log-dir", str(self.folder / "logs")]
@@ -130,15 +136,17 @@ class Prepared:
         return command, QUIET | {"PROMPTFOO_CONFIG_DIR": str(self.folder / "promptfoo"), "PROMPTFOO_PASS_RATE_THRESHOLD": "0"}
 
 
-def measure(name: str, command: Command, total: int, port: int) -> None:
-    """Print the rate and the whole time of one harness, medians of some runs."""
+def measure(name: str, command: Command, total: int, server: Server) -> None:
+    """Print the rate and the whole time of one harness, medians of some runs. Every run must have asked about every row, once."""
     seconds: dict[int, list[float]] = {FEW: [], total: []}
     for _ in range(RUNS):
         for count, taken in seconds.items():
-            arguments_, environment = command(count, port)
-            started = time.perf_counter()
+            arguments_, environment = command(count, server.port)
+            before, started = server.answered.value, time.perf_counter()
             _run(arguments_, **environment)
             taken.append(time.perf_counter() - started)
+            if (asked := server.answered.value - before) != count:
+                raise SystemExit(f"{name} asked {asked} times about {count} rows: its rate would say nothing")
     rates = [(total - FEW) / (whole - few) for few, whole in zip(seconds[FEW], seconds[total], strict=True)]
     print(
         f"{name:12} {statistics.median(rates):7.0f} rows/s ({min(rates):.0f} to {max(rates):.0f}),"
@@ -158,11 +166,11 @@ def main() -> None:
     INSTALLED.mkdir(parents=True, exist_ok=True)
     install()
     for delay_s in (0.0, SERVICE_S):
-        with tempfile.TemporaryDirectory() as folder, upstream(list(prompt.codes.values()), delay_s) as port:
+        with tempfile.TemporaryDirectory() as folder, upstream(list(prompt.codes.values()), delay_s) as server:
             ready = Prepared(Path(folder), rows, prompt)
             print(f"server answers after {1000 * delay_s:g} ms, {CONCURRENCY} requests at once")
             for name, command in (("this runner", ready.ours), ("inspect_ai", ready.inspect), ("promptfoo", ready.promptfoo)):
-                measure(name, command, len(rows), port)
+                measure(name, command, len(rows), server)
 
 
 if __name__ == "__main__":
