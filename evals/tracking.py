@@ -39,9 +39,10 @@ def track(workspace: Workspace) -> list[str]:
     import mlflow
 
     (workspace.root / "mlflow").mkdir(exist_ok=True)
+    artifacts = _artifacts(workspace)  # before MLflow writes the URI that it is given into the environment
     mlflow.set_tracking_uri(tracking_uri(workspace))
     client = mlflow.MlflowClient()
-    experiment = _experiment(client, workspace)
+    experiment = _experiment(client, artifacts)
     board = read_json(workspace.reports / "leaderboard.json", "run `dvc repro`")
     key = _digest(workspace, board)
     if client.search_runs([experiment], f"tags.{KEY} = '{key}'", max_results=1):
@@ -59,13 +60,16 @@ def track(workspace: Workspace) -> list[str]:
     return made
 
 
-def _experiment(client: MlflowClient, workspace: Workspace) -> str:
+def _artifacts(workspace: Workspace) -> str | None:
+    """Return where the local store keeps figures and tables; None for a server, which says so itself."""
+    return None if "MLFLOW_TRACKING_URI" in os.environ else (workspace.root / "mlflow" / "artifacts").resolve().as_uri()
+
+
+def _experiment(client: MlflowClient, artifacts: str | None) -> str:
     existing = client.get_experiment_by_name(EXPERIMENT)
     if existing is not None:
         return str(existing.experiment_id)
-    local = "MLFLOW_TRACKING_URI" not in os.environ
-    location = (workspace.root / "mlflow" / "artifacts").resolve().as_uri() if local else None
-    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
 
 
 def _log_candidate(workspace: Workspace, experiment: str, entry: dict[str, Any]) -> None:

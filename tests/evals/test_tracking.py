@@ -38,7 +38,9 @@ def test_a_parent_and_a_child_per_candidate_are_logged_once(promoted):
         "reliability.png",
         "confusion.png",
         "classify-001.yaml",
+        "threshold_price.png",
     }
+    assert list((promoted.root / "mlflow" / "artifacts").rglob("reliability.png")), "the artifacts lie beside the database"
     (dataset,) = child.inputs.dataset_inputs
     assert dataset.dataset.name == "gate"
     assert dataset.dataset.digest
