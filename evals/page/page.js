@@ -50,6 +50,7 @@ async function load() {
   $("kind").querySelector("optgroup").disabled = data.champion === null;
   fromAddress();
   filter();
+  document.documentElement.dataset.ready = "";
 }
 
 function answer(candidate, row) {
