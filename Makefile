@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help setup repro test test-cov check quick ui serve run bench clean lock
+.PHONY: help setup repro test test-cov check quick ui serve run bench notebooks clean lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,6 +62,10 @@ bench: setup ## the benchmarks of the embedded model, the runner and the measuri
 	python -m benchmarks.embedded
 	python -m benchmarks.runner
 	python -m benchmarks.scoring
+
+notebooks: setup ## run all notebooks into .cache/notebooks (to work in them: uv run --with jupyterlab jupyter lab notebooks)
+	mkdir -p .cache/notebooks
+	jupyter execute --output='../.cache/notebooks/{notebook_name}' notebooks/*.ipynb
 
 lock: ## resolve requirements.lock anew from pyproject.toml
 	uv lock --quiet --upgrade
