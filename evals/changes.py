@@ -142,8 +142,8 @@ def _metric(figure: Figure, measured: Measured, champion: Measured | None, teste
         return Metric(figure, mine, theirs, None, None, None)
     change = Estimate(value=mine.value - theirs.value)
     if tested is not None:
-        low, high = sorted((figure.sign * tested.low, figure.sign * tested.high))
-        change = Estimate(value=figure.sign * tested.difference + 0.0, low=low, high=high)  # + 0.0: never -0.0
+        low, high = sorted(figure.sign * end + 0.0 for end in (tested.low, tested.high))  # + 0.0: never -0.0
+        change = Estimate(value=figure.sign * tested.difference + 0.0, low=low, high=high)
     relative = (mine.value - theirs.value) / theirs.value if theirs.value else None
     return Metric(figure, mine, theirs, change, relative, _direction(figure, change))
 

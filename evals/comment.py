@@ -18,7 +18,6 @@ MOST_BYTES = 65_000  # GitHub takes 65,536 characters; bytes are never fewer
 MOST_SHOWN = (20, 10, 5, 2, 0)  # messages of a list, the most that fit
 UNFOLDED = 5  # longer lists are folded
 MOST_REASONS = 8
-MARKS = {Verdict.PASS: "✅ PASS", Verdict.FAIL: "❌ FAIL", Verdict.INCONCLUSIVE: "⚠️ INCONCLUSIVE"}
 MEANINGS = {
     Verdict.PASS: "Every check holds.",
     Verdict.FAIL: "It may not replace the champion:",
@@ -49,10 +48,10 @@ def _fits(text: str) -> bool:
 def _comment(changes: Changes, detailed: Sequence[Change], losses: Mapping[str, Losses], most: int) -> str:
     lines = [MARKER, *_heading(changes), ""]
     if len(changes.candidates) > 1:
-        lines += [*summary_table(changes, MARKS), ""]
+        lines += [*summary_table(changes), ""]
     for change in detailed:
         if len(changes.candidates) > 1:
-            lines += [f"### {MARKS[change.verdict]}: {named(change.candidate)}", ""]
+            lines += [f"### {change.verdict.value}: {named(change.candidate)}", ""]
         lines += [*_section(changes, change, losses[change.candidate], most), ""]
     if left := len(changes.candidates) - len(detailed):
         lines += [f"{left} without details here: name one with `--candidate`, or see `reports/leaderboard.md`.", ""]
@@ -63,7 +62,7 @@ def _comment(changes: Changes, detailed: Sequence[Change], losses: Mapping[str, 
 
 def _heading(changes: Changes) -> list[str]:
     if len(changes.candidates) == 1:
-        title = f"## Gate: {MARKS[changes.candidates[0].verdict]} for {named(changes.candidates[0].candidate)}"
+        title = f"## Gate: {changes.candidates[0].verdict.value} for {named(changes.candidates[0].candidate)}"
     else:
         counts = Counter(one.verdict for one in changes.candidates)
         title = f"## Gate: {', '.join(f'{counts[verdict]} {verdict.value}' for verdict in Verdict if counts[verdict]) or 'no candidate'}"

@@ -20,7 +20,7 @@ def quoted(message: str) -> str:
 
 def plain(text: str, most: int = 400) -> str:
     """Return a sentence of the harness's own as it is, on one line and shortened; as inline code where it holds anything unusual."""
-    line = shortened(one_line(text), most)
+    line = shortened(one_line(text[: 4 * most]), most)  # a reason may name thousands of ids: only its beginning is shown
     return line if _PLAIN.fullmatch(line) and not _LINKED.search(line) else code(line)
 
 
