@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals.commands import data, online, pipeline, release, running
+from evals.commands import data, online, pipeline, release, reporting, running
 from evals.data import Split
 from evals.errors import DataError, EvalError
 from evals.transfer import IMPORTABLE
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     gating.add_argument("--exit-zero", action="store_true", help="write the verdict and exit 0 whatever it is (for the pipeline)")
     verb("compare", pipeline.do_compare, "set all candidates side by side and write the leaderboard")
     verb("leaderboard", pipeline.do_leaderboard, "print the leaderboard and the verdicts")
+    _report_verb(verb)
     promoting = verb("promote", release.do_promote, "certify the first of the gate passers on the sealed split and make it the champion")
     promoting.add_argument("candidate", nargs="?", help="who it must be (default: whoever ranks first)")
     verb("recertify", release.do_recertify, "certify the champion on present data and the sealed split, and freeze that as its evidence")
@@ -97,6 +98,18 @@ def _run_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
     batching = asking.add_mutually_exclusive_group()
     batching.add_argument("--batch", action="store_true", help="through the provider's batch API: half the price, within a day; resumes")
     batching.add_argument("--cancel", action="store_true", help="cancel the batches of this run at the provider")
+
+
+def _report_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    telling = verb("report", reporting.do_report, "tell the verdicts where they are read; exit 0 whatever they are")
+    telling.add_argument(
+        "--format",
+        required=True,
+        choices=reporting.FORMATS,
+        help="markdown: a comment on a pull request; html: a page; junit: for any CI; json: for programs; github: annotations",
+    )
+    telling.add_argument("--candidate", nargs="+", action="extend", metavar="ID", help="whom to tell of (default: all on the leaderboard)")
+    telling.add_argument("--output", metavar="FILE", help="where to write it (default: the screen; html: reports/index.html)")
 
 
 def _at_least_one(text: str) -> int:
