@@ -152,7 +152,10 @@ def _change_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
         ("changed", change.do_changed, "print the DVC stages that CI computes anew for a change, one a line", "main"),
         ("review", change.do_review, "what CI says of a change: exit 0 the champion stands, 1 it fails, 2 it cannot be told", "main"),
     ):
-        verb(name, run, help_).add_argument("--base", default=base, metavar="REF", help="compare with this (default: %(default)s)")
+        added = verb(name, run, help_)
+        added.add_argument("--base", default=base, metavar="REF", help="compare with this (default: %(default)s)")
+        if name == "changed":
+            added.add_argument("--prompts", action="store_true", help="print the prompts that were added or changed instead")
 
 
 if __name__ == "__main__":

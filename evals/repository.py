@@ -56,4 +56,4 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     program = shutil.which("git")
     if program is None:
         raise EvalError("git is not installed; this verb compares with what is committed")
-    return subprocess.run([program, "-C", str(root), *arguments], capture_output=True, check=False)  # noqa: S603  # nosec B603
+    return subprocess.run([program, "-C", str(root), *arguments], capture_output=True, check=False)  # noqa: S603  # nosec

@@ -21,11 +21,11 @@ def do_append_only(workspace: Workspace, options: argparse.Namespace) -> int:
 
 
 def do_changed(workspace: Workspace, options: argparse.Namespace) -> int:
-    """Print the stages to compute anew, for `dvc repro --force --single-item`."""
-    from evals.review import cold_stages
+    """Print the stages to compute anew, for `dvc repro --force --single-item`, or the prompts that were changed."""
+    from evals.review import changed_prompts, cold_stages
 
-    for stage in cold_stages(workspace, merge_base(workspace.root, options.base)):
-        print(stage)
+    names = (changed_prompts if options.prompts else cold_stages)(workspace, merge_base(workspace.root, options.base))
+    print("\n".join(names), end="\n" if names else "")
     return 0
 
 
