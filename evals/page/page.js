@@ -104,8 +104,8 @@ function item(row, candidate) {
 }
 
 function remark(row, given) {
-  if (row.safety) return given.caught ? "" : ", missed";
-  return given.caught && data.categories[given.decided] !== "safety_compliance" ? ", flagged" : "";
+  if (row.safety && !given.caught) return ", missed";
+  return given.caught && data.categories[given.decided] !== "safety_compliance" ? ", to a person as safety" : "";
 }
 
 function body(row, candidate) {
