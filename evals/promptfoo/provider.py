@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.commands.running import paid
-from evals.promptfoo.cases import Case, all_cases
+from evals.data import Row
+from evals.promptfoo.cases import all_cases
 from evals.promptfoo.redteam import read_invented
 from evals.promptfoo.subject import Subject, find_subject
 from evals.workspace import Workspace
@@ -55,41 +56,44 @@ class Session:
         self._stack = AsyncExitStack()
         chat = self._loop.run(self._stack.enter_async_context(open_chat(self.subject.model, os.environ, connections=1)))
         self._classify = self.subject.over(paid(chat, self.subject.model, most=1))
-        self._seeds: dict[str, Classification] = {}
+        self._bases: dict[str, Classification] = {}
 
     def case(self, name: str) -> dict[str, Any]:
         """Answer the case of an id."""
         case = self.cases[name]
-        return self.answer(case.as_message(), seed=self._seed(case))
+        if case.attack is not None:
+            return self.answer(case.as_message())
+        if case.expectation is None:
+            return self._response(self._base(case.row))
+        return self._response(self._asked(case.as_message()), seed=self._base(self.cases[case.row.base_id].row))
 
-    def answer(self, message: Message, *, seed: Classification | None = None) -> dict[str, Any]:
-        """Answer a message in the form that promptfoo takes."""
-        found = self._loop.run(self._classify(message))
-        usage = found.usage
-        metadata: dict[str, Any] = {"of": self.subject.of}
-        if seed is not None:
-            metadata["seed"] = json.loads(seed.model_dump_json(exclude_none=True))
-        return {
-            "output": found.model_dump_json(exclude_none=True),
-            "tokenUsage": {
-                "prompt": usage.input_tokens,
-                "completion": usage.output_tokens,
-                "total": usage.input_tokens + usage.output_tokens,
-            },
-            "cost": self.subject.model.cost_usd(usage),
-            "metadata": metadata,
-        }
+    def answer(self, message: Message) -> dict[str, Any]:
+        """Answer any message."""
+        return self._response(self._asked(message))
 
     def close(self) -> None:
         """Close the LLM and the loop."""
         self._loop.run(self._stack.aclose())
         self._loop.close()
 
-    def _seed(self, case: Case) -> Classification | None:
-        """Return the answer to the row that a case varies, asked once; None where it varies none."""
-        if case.expectation is None:
-            return None
-        name = case.row.base_id
-        if name not in self._seeds:
-            self._seeds[name] = self._loop.run(self._classify(self.cases[name].as_message()))
-        return self._seeds[name]
+    def _base(self, row: Row) -> Classification:
+        """Return the answer to a row that varies none; it is asked once, for itself and for all its variants."""
+        if row.id not in self._bases:
+            self._bases[row.id] = self._asked(row.as_message())
+        return self._bases[row.id]
+
+    def _asked(self, message: Message) -> Classification:
+        return self._loop.run(self._classify(message))
+
+    def _response(self, found: Classification, *, seed: Classification | None = None) -> dict[str, Any]:
+        usage = found.usage
+        metadata: dict[str, Any] = {"of": self.subject.of}
+        if seed is not None:
+            metadata["seed"] = json.loads(seed.model_dump_json(exclude_none=True))
+        tokens = {"prompt": usage.input_tokens, "completion": usage.output_tokens, "total": usage.input_tokens + usage.output_tokens}
+        return {
+            "output": found.model_dump_json(exclude_none=True),
+            "tokenUsage": tokens,
+            "cost": self.subject.model.cost_usd(usage),
+            "metadata": metadata,
+        }
