@@ -12,7 +12,7 @@ from evals.errors import EvalError
 from evals.promptfoo.cases import Suite, all_cases, chosen
 from evals.promptfoo.config import configuration, write_configuration
 from evals.promptfoo.install import FOLDER, PROMPTFOO, install
-from evals.promptfoo.invoke import command, environment, invoke
+from evals.promptfoo.invoke import invoke, view
 from evals.promptfoo.subject import Subject, find_subject
 from evals.workspace import Workspace
 
@@ -106,9 +106,7 @@ def do_import(workspace: Workspace, options: argparse.Namespace) -> int:
 
 def do_view(workspace: Workspace, options: argparse.Namespace) -> int:
     """Become promptfoo's web page."""
-    folder = workspace.root / FOLDER
-    words = command(folder, ["view", "--no", "--port", str(options.port)])
-    os.execve(words[0], words, environment(folder))  # noqa: S606  # the pinned program; it ends with Ctrl-C as it would on its own
+    view(workspace.root / FOLDER, options.port)
 
 
 def do_redteam(workspace: Workspace, options: argparse.Namespace) -> int:

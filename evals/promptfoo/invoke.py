@@ -8,11 +8,13 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from evals.errors import EvalError
 from evals.keys import PACKAGES
 from evals.promptfoo.install import PROMPTFOO, installed, search_path
 
+HERE = Path(__file__).resolve().parent
 QUIET = {
     "PROMPTFOO_DISABLE_TELEMETRY": "1",  # of the program and of the wrapper
     "PROMPTFOO_DISABLE_UPDATE": "1",
@@ -45,6 +47,14 @@ def command(folder: Path, arguments: Sequence[str]) -> list[str]:
     if not wrapper.is_file():
         raise EvalError("the Python package promptfoo is not installed: run `make setup`")
     return [str(wrapper), *arguments]
+
+
+def view(folder: Path, port: int) -> NoReturn:
+    """Become promptfoo's page, on this machine alone; it ends with Ctrl-C as it would on its own. Raises as ``command`` does."""
+    words = command(folder, ["view", "--no", "--port", str(port)])
+    own = environment(folder)
+    own["NODE_OPTIONS"] += f' --require "{HERE / "local_only.cjs"}"'
+    os.execve(words[0], words, own)  # noqa: S606  # the pinned program
 
 
 def invoke(folder: Path, arguments: Sequence[str], *, cwd: Path) -> None:

@@ -1,5 +1,13 @@
+import asyncio
+import http.client
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +17,12 @@ import yaml
 from support import ROOT, evals
 
 from evals.champion import compared_rows
+from evals.commands.running import cached_llm
 from evals.data import Split
 from evals.gate import Verdict
 from evals.metrics import captured
 from evals.promptfoo import provider
-from evals.promptfoo.agreement import agreement
+from evals.promptfoo.agreement import TOLERANCE, agreement
 from evals.promptfoo.attacks import ATTACKS
 from evals.promptfoo.cases import Case, Suite, all_cases
 from evals.promptfoo.config import configuration
@@ -22,9 +31,11 @@ from evals.promptfoo.invoke import QUIET
 from evals.promptfoo.redteam import generation, read_invented, take_invented, trial
 from evals.promptfoo.results import grade, read_results
 from evals.scored import Scored, read_outcomes
+from evals.sealed import outcomes_on
 from evals.suites import suite_report
 from evals.tracking import EXPERIMENT, log_promptfoo, tracking_uri
 from evals.workspace import Workspace
+from orchestrator.catalogue import find_model
 from orchestrator.schema import Category, Classification
 
 GOOD = "classify-001_smollm2-135m"
@@ -322,35 +333,88 @@ def promptfoo_cli() -> str:
     return found
 
 
-def _fifty(cases: list[Case]) -> list[str]:
-    """The 20 shortest critical items and the 30 shortest robustness and injection rows: short ones cost the least, whatever they say."""
-    plain = sorted((case for case in cases if case.attack is None), key=lambda case: len(case.row.message))
-    critical = [case.id for case in plain if case.suite == Suite.CRITICAL]
-    return critical[:20] + [case.id for case in plain if case.suite != Suite.CRITICAL][:30]
+def _fifty(cases: list[Case]) -> list[Case]:
+    """The last 20 critical items and the first 30 robustness and injection rows, as they follow one another.
+
+    In this order and from a fresh start, because llama.cpp rounds otherwise where it has more or less of the last prompt in its cache.
+    """
+    plain = [case for case in cases if case.attack is None]
+    first = next(index for index, case in enumerate(plain) if case.suite != Suite.CRITICAL)
+    return plain[first - 20 : first + 30]
 
 
 def test_promptfoo_and_the_runner_agree_on_50_messages_answer_by_answer(promptfoo_cli, cases, tmp_path, monkeypatch):
-    """Through the wrapper, the pinned program, its Python worker and the embedded model, against the committed outcomes."""
-    project = Workspace(tmp_path / "project")
-    project.root.mkdir()
-    for name in ("datasets", "prompts", "reports", "params.yaml"):
-        (project.root / name).symlink_to(ROOT / name)
-    (project.root / FOLDER).mkdir(parents=True)
-    for one in (ROOT / FOLDER / name for name in ("node", "venv")):
-        if one.exists():  # no Node is installed beside a system's that is new enough
-            (project.root / FOLDER / one.name).symlink_to(one)
+    """Through the wrapper, the pinned program, its Python worker and the embedded model; and through our runner; and as committed."""
     monkeypatch.delenv("LLM_BASE_URL", raising=False)
-    assert evals(project, "promptfoo", "run", FASTEST, "--cases", *_fifty(cases)) == 0
+    project = _beside(tmp_path / "project")
+    fifty = _fifty(cases)
+    assert evals(project, "promptfoo", "run", FASTEST, "--cases", *(case.id for case in fifty)) == 0
     imported = read_results(project, project.root / FOLDER / f"{FASTEST}.json")
-    assert imported.version == promptfoo_cli
-    assert imported.cases == 50
-    compared = agreement(imported.outcomes, read_outcomes(ROOT / "reports" / FASTEST / "outcomes.jsonl"))
-    assert (compared.compared, compared.differing) == (50, ()), f"largest difference {compared.largest}"
+    assert (imported.version, imported.cases) == (promptfoo_cli, 50)
+    assert {case.suite for case in fifty} == set(imported.passed) == {Suite.CRITICAL, Suite.ROBUSTNESS, Suite.INJECTION}
+
+    async def by_the_runner() -> list[Scored]:
+        candidate = project.candidate(FASTEST)
+        async with cached_llm(project, find_model(candidate.model)) as llm:
+            return await outcomes_on(project, candidate, [case.row for case in fifty], llm, concurrency=1)
+
+    ours = agreement(imported.outcomes, asyncio.run(by_the_runner()), tolerance=1e-6)
+    assert (ours.compared, ours.differing) == (50, ()), f"largest difference {ours.largest}"
+    recorded = {row.id: row.classification for row in read_outcomes(ROOT / "reports" / FASTEST / "outcomes.jsonl")}
+    for row in imported.outcomes:
+        expected = recorded[row.id].probabilities.vector()
+        assert row.classification.probabilities.vector() == pytest.approx(expected, abs=TOLERANCE), row.id
+
+
+def _beside(folder: Path) -> Workspace:
+    """A project with the real data, prompts, reports and promptfoo, whose cache and results are its own."""
+    (folder / FOLDER).mkdir(parents=True)
+    for name in ("datasets", "prompts", "reports", "params.yaml", FOLDER / "node", FOLDER / "venv"):
+        if (ROOT / name).exists():  # no Node is installed beside a system's that is new enough
+            (folder / name).symlink_to(ROOT / name)
+    return Workspace(folder)
 
 
 def test_telemetry_sharing_and_updates_are_off_under_the_names_that_the_program_reads(promptfoo_cli):
     source = "".join(path.read_text() for path in (ROOT / FOLDER / "node/node_modules/promptfoo/dist/src").glob("*.js"))
     assert not [name for name in QUIET if name.startswith("PROMPTFOO") and name not in source]
+
+
+def test_the_page_listens_on_this_machine_alone_and_lets_nobody_else_be_spoken_to(promptfoo_cli, free_port):
+    """Its script would report what is done on the page to promptfoo's makers; there is no setting against that."""
+    page = subprocess.Popen(
+        [sys.executable, "-m", "evals", "promptfoo", "view", "--port", str(free_port)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        answer = _first_answer(f"http://127.0.0.1:{free_port}/", page)
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'self' ")
+        assert "promptfoo" in answer.read().decode()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", free_port), timeout=5)  # this machine as well, but not the address it is bound to
+    finally:
+        os.killpg(page.pid, signal.SIGTERM)  # the wrapper does not hand the signal on to Node
+        page.wait(timeout=30)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _first_answer(url: str, process: subprocess.Popen) -> http.client.HTTPResponse:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return urllib.request.urlopen(url, timeout=30)  # noqa: S310  # our own address
+        except OSError:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
 
 
 def test_rows_that_differ_are_counted(evaluated):
