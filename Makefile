@@ -7,11 +7,12 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PORT ?= 8000
 UI_PORT ?= 5000
+CANDIDATE ?= classify-003_smollm2-135m
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help setup repro test test-cov check audit hooks quick ui serve run bench notebooks clean lock
+.PHONY: help setup repro test test-cov check audit hooks quick ui serve run bench notebooks promptfoo-install promptfoo promptfoo-view clean lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -75,6 +76,17 @@ bench: setup ## the benchmarks of the embedded model, the runner and the measuri
 notebooks: setup ## run all notebooks into .cache/notebooks (to work in them: uv run --with jupyterlab jupyter lab notebooks)
 	mkdir -p .cache/notebooks
 	jupyter execute --output='../.cache/notebooks/{notebook_name}' notebooks/*.ipynb
+
+promptfoo-install: setup ## install the pinned promptfoo, and a Node where the system's is too old (530 MB, about a minute)
+	python -m evals promptfoo install
+
+promptfoo: promptfoo-install ## the suites through promptfoo on the embedded model, what the runner and the gate say of them (CANDIDATE=id)
+	python -m evals promptfoo run $(CANDIDATE)
+	python -m evals promptfoo import .cache/promptfoo/$(CANDIDATE).json
+	-python -m evals gate $(CANDIDATE) --promptfoo .cache/promptfoo/$(CANDIDATE).json
+
+promptfoo-view: promptfoo-install ## promptfoo's page on its results
+	python -m evals promptfoo view
 
 lock: ## resolve requirements.lock anew from pyproject.toml
 	uv lock --quiet --upgrade

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals.commands import change, data, online, pipeline, release, reporting, running
+from evals.commands import change, data, online, pipeline, promptfoo, release, reporting, running
 from evals.data import Split
 from evals.errors import DataError, EvalError
 from evals.transfer import IMPORTABLE
@@ -52,7 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     verb("score", pipeline.do_score, "calibrate a candidate, judge its answers, measure them", "candidate")
     verb("champion", pipeline.do_champion, "run the released champion on the present gate and critical rows")
     gating = verb("gate", pipeline.do_gate, "judge a candidate against the champion: exit 0 PASS, 1 FAIL, 2 INCONCLUSIVE", "candidate")
-    gating.add_argument("--exit-zero", action="store_true", help="write the verdict and exit 0 whatever it is (for the pipeline)")
+    outcome = gating.add_mutually_exclusive_group()
+    outcome.add_argument("--exit-zero", action="store_true", help="write the verdict and exit 0 whatever it is (for the pipeline)")
+    outcome.add_argument(
+        "--promptfoo", metavar="FILE", help="take the critical and injection rows from promptfoo's results; writes nothing"
+    )
     verb("compare", pipeline.do_compare, "set all candidates side by side and write the leaderboard")
     verb("leaderboard", pipeline.do_leaderboard, "print the leaderboard and the verdicts")
     _report_verb(verb)
@@ -75,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _transfer_verbs(verb)
     _online_verb(verb)
     _change_verbs(verb)
+    promptfoo.add_verbs(verb("promptfoo", promptfoo.do_run, "the suites through promptfoo: install, config, run, import, view, redteam"))
     power = verb("power", data.do_power, "what the gate can tell apart at the present sizes")
     for option, help_ in (
         ("--misses", "share of safety rows the champion misses"),

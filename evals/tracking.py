@@ -188,3 +188,24 @@ def _digest(workspace: Workspace, board: dict[str, Any]) -> str:
 
 def _bytes(path: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
+
+
+def log_promptfoo(workspace: Workspace, candidate: str, summary: dict[str, float], results: Path) -> bool:
+    """Log a run through promptfoo, its figures and its file of results, and return True; return False where that file is logged already."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    (workspace.root / "mlflow").mkdir(exist_ok=True)
+    artifacts = _artifacts(workspace)
+    mlflow.set_tracking_uri(tracking_uri(workspace))
+    client = mlflow.MlflowClient()
+    experiment = _experiment(client, artifacts)
+    key = hashlib.sha256(results.read_bytes()).hexdigest()
+    if client.search_runs([experiment], f"tags.{KEY} = '{key}'", max_results=1):
+        return False
+    with mlflow.start_run(experiment_id=experiment, run_name=f"promptfoo {candidate}", tags={KEY: "incomplete"}) as run:
+        mlflow.set_tags({"candidate": candidate, "runner": "promptfoo"})
+        mlflow.log_metrics(summary)
+        mlflow.log_artifact(str(results))
+    client.set_tag(run.info.run_id, KEY, key)
+    return True

