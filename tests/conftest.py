@@ -4,12 +4,13 @@ import hashlib
 import shutil
 import signal
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, text
-from support import ROOT, evals, make_workspace, refresh, require_service
+from support import ROOT, evals, is_local, make_workspace, refresh, require_chromium, require_service
 
 from evals.data import Row, Split, load_splits
 from evals.workspace import Workspace
@@ -106,3 +107,36 @@ def evaluated_once(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> W
 def evaluated(evaluated_once: Workspace, tmp_path: Path) -> Workspace:
     """An evaluated project of its own."""
     return Workspace(shutil.copytree(evaluated_once.root, tmp_path / "project"))
+
+
+@pytest.fixture(scope="module")  # not session: asyncio.run cannot be called in the tests that come while Playwright is open
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, headless; it downloads nothing. Starting it takes about a second."""
+    program = require_chromium()
+    quiet = [
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_playwright() as playwright:
+        # --no-sandbox: the container that runs the tests has no user namespaces, and every page is our own.
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *quiet])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new page. The test fails where the page logs an error, throws, or asks for anything that is not on this machine."""
+    context = browser.new_context()
+    opened = context.new_page()
+    problems: list[str] = []
+    opened.on("console", lambda message: problems.append(f"console: {message.text}") if message.type == "error" else None)
+    opened.on("pageerror", lambda error: problems.append(f"thrown: {error.message}"))
+    opened.on("request", lambda request: None if is_local(request.url) else problems.append(f"leaves this machine: {request.url}"))
+    yield opened
+    context.close()
+    assert not problems, problems

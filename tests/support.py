@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -33,15 +35,37 @@ from orchestrator.schema import (
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def absent(reason: str) -> NoReturn:
+    """Skip the test for want of what it needs, or fail it where REQUIRE_SERVICES=1 says that it must be there."""
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def require_service(name: str, host: str, port: int) -> None:
     """Skip without the service, or fail where REQUIRE_SERVICES=1 says that it must be there."""
     try:
         socket.create_connection((host, port), timeout=2).close()
     except OSError:
-        reason = f"{name} does not listen on {host}:{port}"
-        if os.environ.get("REQUIRE_SERVICES") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        absent(f"{name} does not listen on {host}:{port}")
+
+
+def require_program(*names: str, wanted_for: str) -> str:
+    """The path of the first of these programs that is installed; without one, as :func:`require_service`."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or absent(f"none of {', '.join(names)} is installed; wanted for {wanted_for}")
+
+
+def require_chromium() -> str:
+    """The path of Chromium: CHROMIUM, else what is installed; without one, as :func:`require_service`."""
+    names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else ["chromium", "chromium-browser", "google-chrome"]
+    return require_program(*names, wanted_for="the pages' tests (on Debian: apt-get install chromium)")
+
+
+def is_local(url: str) -> bool:
+    """Whether a request for this URL stays on this machine."""
+    parts = urlsplit(url)
+    return parts.scheme in {"file", "data", "blob", "about"} or parts.hostname in {"localhost", "127.0.0.1", "::1"}
 
 
 def make_scored(
