@@ -49,7 +49,7 @@ quick: setup ## the whole pipeline cold on a sample of 60 messages, in a scratch
 	bash .ci/quick
 
 ui: setup ## the MLflow UI, with the runs of the committed results and of local reruns
-	python -m evals track
+	python -m evals track --ui http://localhost:$(UI_PORT)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --port $(UI_PORT) \
 	  --backend-store-uri "sqlite:///$(CURDIR)/mlflow/mlflow.db" --artifacts-destination "file://$(CURDIR)/mlflow/artifacts"
 
@@ -62,6 +62,7 @@ bench: setup ## the benchmarks of the embedded model, the runner and the measuri
 	python -m benchmarks.embedded
 	python -m benchmarks.runner
 	python -m benchmarks.scoring
+	python -m benchmarks.tracking
 
 lock: ## resolve requirements.lock anew from pyproject.toml
 	uv lock --quiet --upgrade
