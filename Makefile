@@ -59,7 +59,7 @@ quick: setup ## the whole pipeline cold on a sample of 60 messages, in a scratch
 	bash .ci/quick
 
 ui: setup ## the MLflow UI, with the runs of the committed results and of local reruns
-	python -m evals track
+	python -m evals track --ui http://localhost:$(UI_PORT)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --port $(UI_PORT) \
 	  --backend-store-uri "sqlite:///$(CURDIR)/mlflow/mlflow.db" --artifacts-destination "file://$(CURDIR)/mlflow/artifacts"
 
@@ -72,6 +72,7 @@ bench: setup ## the benchmarks of the embedded model, the runner and the measuri
 	python -m benchmarks.embedded
 	python -m benchmarks.runner
 	python -m benchmarks.scoring
+	python -m benchmarks.tracking
 
 notebooks: setup ## run all notebooks into .cache/notebooks (to work in them: uv run --with jupyterlab jupyter lab notebooks)
 	mkdir -p .cache/notebooks

@@ -70,7 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     migrating.add_argument("--to", dest="target", required=True, metavar="MODEL", help="another model of orchestrator/models.yaml")
     checking = verb("selfcheck", release.do_selfcheck, "how often the gate fails the champion against itself (exit 1 above 5 %%)")
     checking.add_argument("--trials", type=int, default=1000, metavar="N", help="resampled pairs of each kind (default: %(default)s)")
-    verb("track", pipeline.do_track, "log results to MLflow that are not logged yet")
+    tracking = verb("track", pipeline.do_track, "log results to MLflow that are not logged yet")
+    tracking.add_argument(
+        "--trace", nargs="+", action="extend", metavar="MESSAGE", help="ask about messages again, by id, and log the calls"
+    )
+    tracking.add_argument("--candidate", metavar="ID", help="whom to ask (default: the released champion)")
+    tracking.add_argument("--ui", metavar="URL", help="where the MLflow UI is, to print the link to the candidates there")
     verb("flags", data.do_flags, "measure every red-flag rule on dev")
     verb("card", data.do_card, "write reports/data_card.md, and the coverage grid into datasets/README.md")
     verb("suspects", data.do_suspects, "the rows whose label cleanlab doubts, out of fold, the most doubtful first").add_argument(

@@ -1,4 +1,4 @@
-"""The plots of a candidate: reliability diagram, confusion matrix, and the price of its safety threshold."""
+"""The plots of a candidate: reliability diagram, confusion matrix, risk-coverage curve, and the price of its safety threshold."""
 
 from __future__ import annotations
 
@@ -53,6 +53,29 @@ def confusion_figure(candidate: str, table: list[list[int]]) -> Figure:
     return figure
 
 
+def risk_coverage_figure(candidate: str, curves: dict[str, list[dict[str, float]]]) -> Figure:
+    """Return the share of wrong answers among those accepted, against the share of messages accepted, the most confident first.
+
+    ``curves`` are those of ``metrics.json``: of the raw and the calibrated model, and of the whole system.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for name, colour, style, label in (
+        ("raw", RAW, "-", "raw model"),
+        ("calibrated", CALIBRATED, "-", "calibrated"),
+        ("system", INK, "--", "whole system"),  # dashed: it mostly lies on the calibrated one
+    ):
+        points = [(point["coverage"], point["risk"]) for point in curves[name]]
+        axes.plot([x for x, _ in points], [y for _, y in points], linestyle=style, color=colour, label=label)
+    axes.set(xlim=(0, 1.02), ylim=(0, 1), xlabel="accepted, the most confident first", ylabel="wrong among the accepted")
+    axes.set_title(f"{candidate}\nrisk and coverage on the gate messages", fontsize=10, color=INK)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def price_figure(candidate: str, price: Sequence[dict[str, Any]], alpha: float) -> Figure:
     """Return the over-flag rate that each bound on the false negative rate costs, the bound in force marked."""
     from matplotlib.figure import Figure
@@ -71,6 +94,6 @@ def price_figure(candidate: str, price: Sequence[dict[str, Any]], alpha: float) 
     axes.annotate("in force", (alpha, 0.02), xytext=(4, 0), textcoords="offset points", fontsize=8, color=INK)
     axes.set(xlabel="bound on the false negative rate of safety", ylabel="other messages routed as safety", ylim=(0, 1))
     axes.set_title(f"{candidate}\nthe price of missing fewer", fontsize=10, color=INK)
-    axes.legend(frameon=False, fontsize=8)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)  # the curves may be anywhere
     axes.spines[["top", "right"]].set_visible(False)
     return figure

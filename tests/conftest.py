@@ -3,16 +3,16 @@
 import hashlib
 import shutil
 import signal
-import uuid
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from sqlalchemy import create_engine, text
-from support import ROOT, evals, is_local, make_workspace, refresh, require_chromium, require_service
+from support import ROOT, evals, is_local, make_workspace, postgres_database, refresh, regate, require_chromium
 
 from evals.data import Row, Split, load_splits
+from evals.tracking import tracking_uri
 from evals.workspace import Workspace
 from orchestrator.schema import Category
 from orchestrator.testing import scripted_server
@@ -65,22 +65,15 @@ def upstream(knowing: Knowing):
 @pytest.fixture(autouse=True)
 def _scripted_by_default(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests on a workspace talk to the scripted server; all others to what the environment says."""
-    if "workspace" in request.fixturenames or "evaluated" in request.fixturenames:
+    if {"workspace", "evaluated", "promoted_once"} & set(request.fixturenames):
         monkeypatch.setenv("LLM_BASE_URL", request.getfixturevalue("upstream"))
 
 
 @pytest.fixture
 def postgres_url():
     """The URL of an empty PostgreSQL database of the test's own."""
-    require_service("PostgreSQL", "127.0.0.1", 5432)
-    name = f"orchestrator_{uuid.uuid4().hex[:12]}"
-    admin = create_engine("postgresql+psycopg://postgres@127.0.0.1:5432/postgres", isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield f"postgresql+psycopg://postgres@127.0.0.1:5432/{name}"
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with postgres_database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -107,6 +100,46 @@ def evaluated_once(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> W
 def evaluated(evaluated_once: Workspace, tmp_path: Path) -> Workspace:
     """An evaluated project of its own."""
     return Workspace(shutil.copytree(evaluated_once.root, tmp_path / "project"))
+
+
+@pytest.fixture(scope="session")
+def promoted_once(evaluated_once: Workspace, tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Workspace:
+    """An evaluated project whose first candidate is the champion. Copy it; do not change it."""
+    made = Workspace(shutil.copytree(evaluated_once.root, tmp_path_factory.mktemp("promoted") / "project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLM_BASE_URL", upstream)
+        assert evals(made, "promote", "classify-001_smollm2-135m") == 0
+        regate(made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def tracked_once(promoted_once: Workspace) -> Workspace:
+    """That project, logged to the MLflow store beside it. Copy it; do not change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert evals(promoted_once, "track") == 0
+    return promoted_once
+
+
+@pytest.fixture
+def tracked(tracked_once: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A project of its own whose results are in MLflow; figures and tables that were logged before lie in the first one's folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return Workspace(shutil.copytree(tracked_once.root, tmp_path / "project"))
+
+
+@pytest.fixture
+def at_store(tracked: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URI of that project's MLflow store, set as somebody who uses its models has it."""
+    import mlflow  # takes two seconds, which most tests need not wait
+
+    uri = tracking_uri(tracked)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(sys, "path", list(sys.path))  # loading a model puts its code first
+    mlflow.set_tracking_uri(uri)
+    yield uri
+    mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="module")  # not session: asyncio.run cannot be called in the tests that come while Playwright is open

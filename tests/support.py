@@ -2,16 +2,23 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
+import httpx2
 import numpy as np
 import pytest
 import yaml
+from sqlalchemy import create_engine, text
 
 from evals.__main__ import main
 from evals.data import Split
@@ -66,6 +73,50 @@ def is_local(url: str) -> bool:
     """Whether a request for this URL stays on this machine."""
     parts = urlsplit(url)
     return parts.scheme in {"file", "data", "blob", "about"} or parts.hostname in {"localhost", "127.0.0.1", "::1"}
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[str], url: str, *, folder: Path = ROOT, within_s: float = 120.0, **environment: str) -> Iterator[str]:
+    """Run a server's command until the block ends, and yield ``url`` once it answers there; what it prints goes to the test's output."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    with subprocess.Popen(command, cwd=folder, env=os.environ | {"PATH": path, **environment}, start_new_session=True) as process:
+        try:
+            until = time.monotonic() + within_s
+            while not _answers(url):
+                assert process.poll() is None, f"{command[0]} ended before it answered"
+                assert time.monotonic() < until, f"nobody answered at {url} within {within_s} s"
+                time.sleep(0.2)
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)  # its workers, too
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(url, timeout=5).is_success
+    except httpx2.HTTPError:
+        return False
+
+
+@contextmanager
+def postgres_database() -> Iterator[str]:
+    """Make an empty PostgreSQL database, yield its URL, and drop it."""
+    require_service("PostgreSQL", "127.0.0.1", 5432)
+    name = f"orchestrator_{uuid.uuid4().hex[:12]}"
+    admin = create_engine("postgresql+psycopg://postgres@127.0.0.1:5432/postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield f"postgresql+psycopg://postgres@127.0.0.1:5432/{name}"
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
 
 
 def make_scored(

@@ -106,10 +106,15 @@ def do_leaderboard(workspace: Workspace, _: argparse.Namespace) -> int:
     return 0
 
 
-def do_track(workspace: Workspace, _: argparse.Namespace) -> int:
-    """Log to MLflow what is not logged yet."""
-    from evals.tracking import track, tracking_uri
+def do_track(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Log to MLflow what is not logged yet, and trace the messages asked for."""
+    from evals.tracking import trace, track, tracking_uri, view_url
 
-    made = track(workspace)
-    print(f"logged {len(made)} runs to {tracking_uri(workspace)}" if made else "everything is logged already")
+    made, uri = track(workspace), tracking_uri(workspace)
+    print(f"logged {len(made)} runs to {uri}" if made else "everything is logged already")
+    if options.trace:
+        traces = trace(workspace, options.trace, options.candidate)
+        print(f"traced {len(traces)} messages: {', '.join(traces)}")
+    if ui := options.ui or (uri if uri.startswith("http") else None):
+        print(f"the candidates are at {view_url(workspace, ui)}")
     return 0
