@@ -34,11 +34,11 @@ repro: setup ## run the pipeline on the embedded model, print the leaderboard an
 	python -m evals track
 	python -m evals leaderboard
 
-test: setup ## run the tests
-	pytest
+test: setup ## run the tests, a file at a time in each of two processes
+	pytest -n 2 --dist loadfile
 
 test-cov: setup ## run the tests with coverage
-	pytest --cov --cov-report=term-missing:skip-covered
+	pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 check: setup ## ruff, mypy, import-linter, bandit; actionlint and zizmor on the workflows
 	ruff check .
