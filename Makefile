@@ -34,6 +34,9 @@ repro: setup ## run the pipeline on the embedded model, print the leaderboard an
 	python -m evals track
 	python -m evals leaderboard
 
+# One OpenMP thread each: scikit-learn's threads of two processes would wait for each other on two cores.
+test test-cov: export OMP_NUM_THREADS = 1
+
 test: setup ## run the tests, a file at a time in each of two processes
 	pytest -n 2 --dist loadfile
 

@@ -95,8 +95,7 @@ def scripted_server(answer: Answerer, *, status: Callable[[], int] = lambda: 200
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class's name
             """Stay silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -105,6 +104,11 @@ def scripted_server(answer: Answerer, *, status: Callable[[], int] = lambda: 200
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the usual five, the sixth of a burst of connections may wait until its client gives up
 
 
 def scripted_completion(shares: Mapping[str, float]) -> dict[str, Any]:
