@@ -76,6 +76,7 @@ bench: setup ## the benchmarks of the embedded model, the runner and the measuri
 	python -m benchmarks.runner
 	python -m benchmarks.scoring
 	python -m benchmarks.tracking
+	python -m benchmarks.page
 
 notebooks: setup ## run all notebooks into .cache/notebooks (to work in them: uv run --with jupyterlab jupyter lab notebooks)
 	mkdir -p .cache/notebooks
