@@ -63,7 +63,7 @@ def homoglyphs(text: str, rng: random.Random) -> str:
 def asr(text: str, rng: random.Random) -> str:
     """Say it to a speech recogniser: no punctuation, no capitals, fillers, repeats, homophones, digits as words."""
     spoken = re.sub(r"(?<=\d)[.,](?=\d)", " point ", re.sub(r"^subject:", "", text, flags=re.IGNORECASE))
-    spoken = re.sub(r"\d", lambda m: f" {_NUMBERS[m.group()]} ", spoken)
+    spoken = re.sub(r"\d", lambda m: f" {_NUMBERS[str(int(m.group()))]} ", spoken)  # any script's digit
     words = re.sub(r"[^\w\s']|_", " ", spoken).lower().split()
     heard: list[str] = []
     for word in words:

@@ -43,7 +43,7 @@ def code_cells(path: Path) -> list[str]:
 def snapshot() -> dict[str, str]:
     files = {path for folder in WATCHED for path in (ROOT / folder).rglob("*") if path.is_file()}
     hashes = {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    return hashes | {path.name: "there" for path in ROOT.iterdir()}
+    return hashes | {path.name: "there" for path in ROOT.iterdir() if not path.name.startswith(".coverage")}
 
 
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)

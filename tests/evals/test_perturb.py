@@ -3,7 +3,7 @@ import string
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from evals.perturb import MECHANICAL, asr, casing, homoglyphs, typos, whitespace
@@ -13,6 +13,7 @@ TEXT = "Hi, my son took 2 of the 500 mg tablets for his week-long cold and they 
 
 @pytest.mark.parametrize("name", MECHANICAL)
 @given(text=st.text(min_size=1).filter(lambda text: any(c.isascii() and c.isalpha() for c in text)), seed=st.integers(0, 99))
+@example(text="A\N{SHARADA DIGIT ZERO}", seed=0)  # a digit of another script
 def test_every_perturbation_gives_another_text_and_always_the_same(name, text, seed):
     changed = MECHANICAL[name](text, random.Random(seed))
     assert changed != text
