@@ -1,13 +1,11 @@
 """How fast the embedded model answers, by number of server slots and concurrency: ``python -m benchmarks.embedded``.
 
-It is compared with itself at one slot. Each setting asks the same dev messages with the same few-shot prompt, uncached. The last line is
-one slot beside a process that keeps a core busy, as on a machine that does other things too.
+It is compared with itself at one slot. Each setting asks the same dev messages with the same few-shot prompt, uncached.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import time
 from pathlib import Path
 
@@ -45,11 +43,6 @@ async def measure(slots: int, concurrency: int) -> float:
     return took / len(rows)
 
 
-def _busy() -> None:
-    while True:
-        pass
-
-
 def main() -> None:
     """Print one line per setting."""
     base = None
@@ -57,10 +50,6 @@ def main() -> None:
         seconds = asyncio.run(measure(slots, concurrency))
         base = base or seconds
         print(f"slots {slots}  concurrency {concurrency}  {seconds:.3f} s/message  {base / seconds:.2f}x of one slot, one at a time")
-    neighbour = multiprocessing.get_context("spawn").Process(target=_busy, daemon=True)
-    neighbour.start()
-    print(f"beside a busy process      {asyncio.run(measure(1, 1)):.3f} s/message")
-    neighbour.kill()
 
 
 if __name__ == "__main__":

@@ -34,8 +34,6 @@ def embedded_server(model: Model, *, slots: int = 1) -> Iterator[str]:
     parameters.n_parallel = slots
     parameters.n_ctx = CONTEXT_TOKENS * slots
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = os.cpu_count() or 1
-    # Threads wait without spinning: alone that is as fast, and beside another busy process nearly twice as fast (benchmarks/embedded.py).
-    parameters.cpuparams.poll = parameters.cpuparams_batch.poll = 0
     parameters.port = 0  # any free port
     parameters.warmup = False
     parameters.verbosity = -1

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import shutil
-import subprocess
+import subprocess  # nosec B404  # our own commands, never through a shell
 import sys
 import venv
 from pathlib import Path
@@ -73,14 +73,14 @@ def search_path(folder: Path) -> str:
 def _new_enough(node: str | None) -> bool:
     if node is None:
         return False
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout  # noqa: S603  # found on PATH
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout  # noqa: S603  # nosec B603
     found = re.match(r"v(\d+)\.(\d+)\.(\d+)", said)
     return found is not None and tuple(map(int, found.groups())) >= OLDEST_NODE
 
 
 def _run(command: list[str], folder: Path) -> None:
     environment = os.environ | {"PATH": search_path(folder)}
-    done = subprocess.run(  # noqa: S603  # our own command
+    done = subprocess.run(  # noqa: S603  # nosec B603  # our own command
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=TIMEOUT_S
     )
     if done.returncode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import subprocess  # nosec B404  # the pinned program, never through a shell
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -54,11 +54,11 @@ def view(folder: Path, port: int) -> NoReturn:
     words = command(folder, ["view", "--no", "--port", str(port)])
     own = environment(folder)
     own["NODE_OPTIONS"] += f' --require "{HERE / "local_only.cjs"}"'
-    os.execve(words[0], words, own)  # noqa: S606  # the pinned program
+    os.execve(words[0], words, own)  # noqa: S606  # nosec B606  # the pinned program
 
 
 def invoke(folder: Path, arguments: Sequence[str], *, cwd: Path) -> None:
     """Run promptfoo in ``cwd`` with its output on the terminal; raise ``EvalError`` when it ends with anything but 0."""
-    done = subprocess.run(command(folder, arguments), cwd=cwd, env=environment(folder), check=False)  # noqa: S603  # the pinned program
+    done = subprocess.run(command(folder, arguments), cwd=cwd, env=environment(folder), check=False)  # noqa: S603  # nosec B603
     if done.returncode:
         raise EvalError(f"promptfoo {' '.join(arguments)} ended with {done.returncode}: what it says of it stands above")

@@ -40,7 +40,6 @@ from orchestrator.schema import Category, Classification
 
 GOOD = "classify-001_smollm2-135m"
 FASTEST = "classify-003_smollm2-135m"  # of the committed candidates: 0.39 s a message
-AGAIN = 12
 
 
 @pytest.fixture(scope="module")
@@ -345,7 +344,7 @@ def _fifty(cases: list[Case]) -> list[Case]:
 
 
 def test_promptfoo_and_the_runner_agree_on_50_messages_answer_by_answer(promptfoo_cli, cases, tmp_path, monkeypatch):
-    """Through the wrapper, the pinned program, its Python worker and the embedded model; as our runner's committed; and asked again."""
+    """Through the wrapper, the pinned program, its Python worker and the embedded model; and through our runner; and as committed."""
     monkeypatch.delenv("LLM_BASE_URL", raising=False)
     project = _beside(tmp_path / "project")
     fifty = _fifty(cases)
@@ -354,18 +353,17 @@ def test_promptfoo_and_the_runner_agree_on_50_messages_answer_by_answer(promptfo
     assert (imported.version, imported.cases) == (promptfoo_cli, 50)
     assert {case.suite for case in fifty} == set(imported.passed) == {Suite.CRITICAL, Suite.ROBUSTNESS, Suite.INJECTION}
 
+    async def by_the_runner() -> list[Scored]:
+        candidate = project.candidate(FASTEST)
+        async with cached_llm(project, find_model(candidate.model)) as llm:
+            return await outcomes_on(project, candidate, [case.row for case in fifty], llm, concurrency=1)
+
+    ours = agreement(imported.outcomes, asyncio.run(by_the_runner()), tolerance=1e-6)
+    assert (ours.compared, ours.differing) == (50, ()), f"largest difference {ours.largest}"
     recorded = {row.id: row.classification for row in read_outcomes(ROOT / "reports" / FASTEST / "outcomes.jsonl")}
     for row in imported.outcomes:
         expected = recorded[row.id].probabilities.vector()
         assert row.classification.probabilities.vector() == pytest.approx(expected, abs=TOLERANCE), row.id
-
-    async def by_the_runner() -> list[Scored]:  # again on this machine, where nothing rounds otherwise; a few, for they take their time
-        candidate = project.candidate(FASTEST)
-        async with cached_llm(project, find_model(candidate.model)) as llm:
-            return await outcomes_on(project, candidate, [case.row for case in fifty[:AGAIN]], llm, concurrency=1)
-
-    ours = agreement(imported.outcomes, asyncio.run(by_the_runner()), tolerance=1e-6)
-    assert (ours.compared, ours.differing) == (AGAIN, ()), f"largest difference {ours.largest}"
 
 
 def _beside(folder: Path) -> Workspace:
