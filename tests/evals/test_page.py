@@ -124,6 +124,7 @@ def test_the_lost_messages_are_one_click_away_with_both_answers(opened):
     opened.locator(f"[data-candidate='{CHOSEN}'][data-change='lost-safety_capture']").click()
     opened.keyboard.press("Enter")  # the first of them has the focus
     answers = opened.locator("#list details[open] .answers > div")
+    answers.first.wait_for()  # a message is filled in once it is open
     assert [title.inner_text().endswith("(champion)") for title in answers.locator("h3").all()] == [False, True]
     assert answers.first.locator("meter").count() == 3
     name = opened.locator("#list details[open] .id").inner_text()
@@ -176,6 +177,7 @@ def test_the_keyboard_is_enough(opened):
 def test_axe_finds_nothing(opened, scheme):
     opened.emulate_media(color_scheme=scheme)
     opened.click("#list summary >> nth=0")
+    opened.wait_for_selector("#list .answers")
     for summary in opened.locator("#leaderboard summary, .banner summary").all():
         summary.click()
     found = Axe().run(opened)
@@ -192,6 +194,7 @@ def test_the_theme_can_be_changed(opened):
 def test_a_phone_shows_it_without_scrolling_sideways(opened):
     opened.set_viewport_size({"width": 360, "height": 740})
     opened.click("#list summary >> nth=0")
+    opened.wait_for_selector("#list .answers")
     assert opened.evaluate("document.documentElement.scrollWidth") <= 360
 
 
