@@ -73,8 +73,10 @@ def search_path(folder: Path) -> str:
 def _new_enough(node: str | None) -> bool:
     if node is None:
         return False
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=60).stdout  # noqa: S603  # nosec B603
-    found = re.match(r"v(\d+)\.(\d+)\.(\d+)", said)
+    said = subprocess.run(  # noqa: S603  # nosec B603  # found on PATH
+        [node, "--version"], capture_output=True, text=True, check=False, timeout=60
+    )
+    found = re.match(r"v(\d+)\.(\d+)\.(\d+)", said.stdout)
     return found is not None and tuple(map(int, found.groups())) >= OLDEST_NODE
 
 

@@ -59,6 +59,7 @@ def view(folder: Path, port: int) -> NoReturn:
 
 def invoke(folder: Path, arguments: Sequence[str], *, cwd: Path) -> None:
     """Run promptfoo in ``cwd`` with its output on the terminal; raise ``EvalError`` when it ends with anything but 0."""
-    done = subprocess.run(command(folder, arguments), cwd=cwd, env=environment(folder), check=False)  # noqa: S603  # nosec B603
+    words = command(folder, arguments)
+    done = subprocess.run(words, cwd=cwd, env=environment(folder), check=False)  # noqa: S603  # nosec B603  # the pinned program
     if done.returncode:
         raise EvalError(f"promptfoo {' '.join(arguments)} ended with {done.returncode}: what it says of it stands above")
