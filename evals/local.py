@@ -29,9 +29,9 @@ def train(rows: Sequence[Row], seed: int) -> dict[str, Any]:
     return {
         "trained_on": len(rows),
         "strength": strength,
-        "views": {name: {"terms": v.get_feature_names_out().tolist(), "idf": _short(v.idf_)} for name, v in vectorizers.items()},
-        "coefficients": [_short(row) for row in model["classifier"].coef_],
-        "intercepts": _short(model["classifier"].intercept_),
+        "views": {name: {"terms": v.get_feature_names_out().tolist(), "idf": short(v.idf_)} for name, v in vectorizers.items()},
+        "coefficients": [short(row) for row in model["classifier"].coef_],
+        "intercepts": short(model["classifier"].intercept_),
     }
 
 
@@ -86,5 +86,6 @@ def _best_strength(texts: Sequence[str], labels: NDArray[np.int_], seed: int) ->
     return min(STRENGTHS, key=lambda strength: losses[strength])
 
 
-def _short(values: NDArray[np.float64]) -> list[float]:
+def short(values: NDArray[np.float64]) -> list[float]:
+    """Return the values with the digits that are kept."""
     return [float(f"{value:.{DIGITS}g}") for value in values]

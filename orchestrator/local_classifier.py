@@ -33,7 +33,7 @@ class LocalClassifier:
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         """Take the parameters as ``evals.local`` writes them."""
-        self._views = [_vectorizer(name, parameters["views"][name]) for name in VIEWS]
+        self._views = [new_vectorizer(name, parameters["views"][name]) for name in VIEWS]
         self._coefficients = np.array(parameters["coefficients"], dtype=np.float64)  # (3, terms)
         self._intercepts = np.array(parameters["intercepts"], dtype=np.float64)  # (3,)
         self.asked = Asked(prompt="", model=hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest())
@@ -70,7 +70,8 @@ class LocalClassifier:
         return found
 
 
-def _vectorizer(name: str, view: dict[str, Any]) -> TfidfVectorizer:
+def new_vectorizer(name: str, view: dict[str, Any]) -> TfidfVectorizer:
+    """Return the vectorizer of one view, with the terms and inverse document frequencies it was fitted with."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(vocabulary=view["terms"], **VIEWS[name])
