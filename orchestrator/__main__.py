@@ -16,7 +16,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.release import load_release
 from orchestrator.response import ClassifyResponse
 from orchestrator.schema import Category, Channel, Message
-from orchestrator.store.ledger import DEFAULT_DATABASE, Ledger
+from orchestrator.store.ledger import Ledger, default_database
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m orchestrator", description="Classify messages with the promoted champion.")
     parser.add_argument(
         "--database",
-        default=os.environ.get("DATABASE_URL", DEFAULT_DATABASE),
+        default=default_database(os.environ),
         help="database URL (default: DATABASE_URL, else %(default)s)",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
@@ -81,18 +81,18 @@ async def _handle(message: Message, database_url: str) -> ClassifyResponse:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    problems = Ledger.at(options.database).verify()
+    problems = Ledger.at(options.database, os.environ).verify()
     print("\n".join(problems) or "the audit trail holds")
     return 1 if problems else 0
 
 
 def _escalations(options: argparse.Namespace) -> int:
-    print(json.dumps(Ledger.at(options.database).escalations(), indent=2))
+    print(json.dumps([one.model_dump(mode="json") for one in Ledger.at(options.database, os.environ).escalations()], indent=2))
     return 0
 
 
 def _correct(options: argparse.Namespace) -> int:
-    decided = Ledger.at(options.database).correct(options.request_id, Category(options.label), options.by, options.note)
+    decided = Ledger.at(options.database, os.environ).correct(options.request_id, Category(options.label), options.by, options.note)
     print(f"{options.request_id}: {decided.value} " + ("confirmed" if decided == options.label else f"corrected to {options.label}"))
     return 0
 

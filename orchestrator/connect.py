@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -91,7 +92,8 @@ async def open_orchestrator(
     """Yield the orchestrator of a release, its LLM and its ledger open; both are closed afterwards."""
     model = find_model(release.manifest.model)
     async with open_llm(model, environment, connections=connections, deadline_s=deadline_s, attempts=1) as llm:
-        ledger = Ledger.at(database_url)
+        ledger = await asyncio.to_thread(Ledger.at, database_url, environment)
+        _ = ledger.keys  # missing keys stop the start, not the first safety message
         try:
             yield Orchestrator(
                 release=release.manifest.id,

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.classify import Classifier
+from orchestrator.errors import ConflictError
 from orchestrator.knowledge_base import KnowledgeBase, load_articles
 from orchestrator.schema import Category, Message, Outcome
-from orchestrator.store.ledger import Ledger
+from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
 from orchestrator.workflows.informational import Informational
 from orchestrator.workflows.safety_compliance import SafetyCompliance
@@ -27,9 +28,15 @@ class Orchestrator:
     workflows: Mapping[Category, Workflow]
     ledger: Ledger
 
-    async def handle(self, message: Message, *, request_id: str | None = None) -> Outcome:
-        """Handle one message. When this returns, the outcome is durably recorded."""
+    async def handle(self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None) -> Outcome:
+        """Handle one message. When this returns, the outcome is durably recorded.
+
+        A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises ``ConflictError`` when the key was
+        used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the same request may be made again.
+        """
         started = time.perf_counter()
+        if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
+            return before
         classification = await self.classifier(message)
         result = self.workflows[classification.decision.category](message, classification)
         outcome = Outcome(
@@ -39,7 +46,12 @@ class Orchestrator:
             result=result,
             processing_time_ms=(time.perf_counter() - started) * 1000,
         )
-        await asyncio.to_thread(self.ledger.record, message, outcome)
+        try:
+            await asyncio.wrap_future(self.ledger.submit(message, outcome, idempotency))
+        except ConflictError:  # the same key came twice at once, and the other was first
+            if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
+                return before
+            raise
         took = (time.perf_counter() - started) * 1000
         return outcome.model_copy(update={"processing_time_ms": took})
 

@@ -4,7 +4,10 @@ OrchestratorError
 ├── PromptError       a prompt file cannot be loaded or rendered
 ├── CatalogueError    a model is unknown, or its key is not set
 ├── ReleaseError      the champion is missing or was tampered with
-└── InputError        a message cannot be accepted
+├── InputError        a message cannot be accepted
+├── KeysError         an encryption or signing key is missing, or does not fit
+├── ConflictError     somebody else has done it, or it was done otherwise before
+└── StoreUnavailableError   the database does not answer, is full or is read-only: nothing was accepted, try again
 """
 
 
@@ -26,3 +29,15 @@ class ReleaseError(OrchestratorError):
 
 class InputError(OrchestratorError):
     """A message cannot be accepted; the text says why."""
+
+
+class KeysError(OrchestratorError):
+    """An encryption or signing key is missing, or does not fit what it shall open."""
+
+
+class ConflictError(OrchestratorError):
+    """What is asked for contradicts what was done before: an idempotency key of another message, an escalation of somebody else's."""
+
+
+class StoreUnavailableError(OrchestratorError):
+    """The database does not answer, is full or is read-only. Nothing was acknowledged; the same request may be made again."""

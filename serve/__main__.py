@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from orchestrator.connect import open_orchestrator
 from orchestrator.errors import OrchestratorError
 from orchestrator.release import load_release
+from orchestrator.store.ledger import default_database
 from serve.app import create_app
 from serve.settings import Settings
 
@@ -28,7 +29,7 @@ def main() -> int:
         open_orchestrator,
         release,
         os.environ,
-        database_url=settings.database_url,
+        database_url=settings.database_url or default_database(os.environ),
         deadline_s=settings.llm_timeout_seconds,
         connections=settings.max_concurrent_requests,
     )

@@ -10,6 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from orchestrator.errors import StoreUnavailableError
+
+RETRY_AFTER_S = "2"  # a database that restarts is back within seconds
+
 
 def problem(request: Request, status: int, detail: str, *, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
     """Return a problem response."""
@@ -28,6 +32,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem."""
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StoreUnavailableError, _store_down)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -42,6 +47,11 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  # what the handler is registered for
     return problem(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _store_down(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001  # its text names hosts and files
+    detail = "the store does not take anything at the moment; nothing was done, make the same request again"
+    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER_S})
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001  # nothing of it may leak

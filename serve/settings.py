@@ -15,7 +15,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    database_url: str = "sqlite:///var/orchestrator.db"
+    database_url: str | None = None  # default: orchestrator.db in DATA_DIR, which is var by default
     max_concurrent_requests: int = Field(default=100, ge=1)
     llm_timeout_seconds: float = Field(default=30.0, gt=0)
     max_chars_chat: int = Field(default=4_000, ge=1)

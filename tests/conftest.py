@@ -1,6 +1,7 @@
 """Fixtures: labelled rows, and a small workspace whose LLM is a scripted server on a real socket."""
 
 import hashlib
+import os
 import shutil
 import signal
 import sys
@@ -14,7 +15,9 @@ from support import ROOT, evals, is_local, make_workspace, postgres_database, re
 from evals.data import Row, Split, load_splits
 from evals.tracking import tracking_uri
 from evals.workspace import Workspace
+from orchestrator.keys import Keys
 from orchestrator.schema import Category
+from orchestrator.store.ledger import Ledger
 from orchestrator.testing import scripted_server
 
 
@@ -67,6 +70,43 @@ def _scripted_by_default(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     """Tests on a workspace talk to the scripted server; all others to what the environment says."""
     if {"workspace", "evaluated", "promoted_once"} & set(request.fixturenames):
         monkeypatch.setenv("LLM_BASE_URL", request.getfixturevalue("upstream"))
+
+
+@pytest.fixture(scope="session")
+def key_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys for all stores of the tests."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    Keys.new().write(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _store_environment(key_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test's stores keep their checkpoints apart, wherever the database is."""
+    monkeypatch.setenv("KEY_FILE", str(key_file))
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path):
+    """A ledger on SQLite."""
+    ledger = Ledger.at(f"sqlite:///{tmp_path}/deep/ledger.db", os.environ)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def postgres(postgres_url: str):
+    """A ledger on PostgreSQL."""
+    ledger = Ledger.at(postgres_url, os.environ)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    """A ledger, on each database."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture

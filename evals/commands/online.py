@@ -106,14 +106,14 @@ def _open_trail(database: str | None) -> Iterator[Ledger]:
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError
 
-    from orchestrator.store.ledger import DEFAULT_DATABASE, Ledger
+    from orchestrator.store.ledger import Ledger, default_database
 
-    given = database or os.environ.get("DATABASE_URL", DEFAULT_DATABASE)
+    given = database or default_database(os.environ)
     try:
         url = make_url(given)
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
             raise EvalError(f"there is no audit trail at {url.database}: give --database, or set DATABASE_URL")
-        ledger = Ledger.at(given)
+        ledger = Ledger.at(given, os.environ)
         try:
             yield ledger
         finally:

@@ -1,188 +1,297 @@
-"""Write an outcome in one transaction: the interaction, what its workflow asks for, and the audit event.
+"""The ledger: what was decided and done, durable before anybody is told. The one door to the store.
 
-An audit event is of a kind. ``classified`` holds what was decided and on which probabilities; ``corrected`` holds the label a person
-gave, which may be the one decided. Events from before there were kinds are classifications.
+Every write holds its audit event in the same transaction. An audit event is of a kind: ``classified`` holds what was decided and on
+which probabilities, ``corrected`` the label a person gave, which may be the one decided; ``claimed``, ``acknowledged``, ``resolved``,
+``overdue``, ``message_read``, ``erased`` and ``expired`` say what happened since. Events from before there were kinds are classifications.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, select
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine, select
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import ConflictError, KeysError, OrchestratorError
+from orchestrator.keys import KEY_FILE, Keys
 from orchestrator.redact import redact
 from orchestrator.schema import Category, Message, Outcome
-from orchestrator.store.tables import AuditEvent, Base, ComplianceRecord, Escalation, Interaction, Ticket
+from orchestrator.store import audit, erasure, escalations, feedback, migrate, outbox, retention, sealing, tables
+from orchestrator.store.audit import Head
+from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
+from orchestrator.store.database import database_url, open_engine, reading, writing
+from orchestrator.store.entry import Idempotency, in_random_sample, new_entry
+from orchestrator.store.writer import Writer
 
-DEFAULT_DATABASE = "sqlite:///var/orchestrator.db"
-GENESIS = "0" * 64
-ATTEMPTS = 20  # writers that meet on the end of the chain try again; each round lets at least one through
-PAGE = 1000  # audit events held in memory at once
-SAMPLE_EVERY = 20  # one message in so many is drawn for labelling; never changed, or messages of the past would enter and leave the sample
+__all__ = ["DEFAULT_DATA_DIR", "Idempotency", "Ledger", "default_database", "in_random_sample"]
+
+DEFAULT_DATA_DIR = "var"
+_log = logging.getLogger(__name__)
 
 
+def default_database(environment: Mapping[str, str]) -> str:
+    """Return ``DATABASE_URL``, or a SQLite file in the data directory (``DATA_DIR``, else ``var``)."""
+    return environment.get("DATABASE_URL") or f"sqlite:///{environment.get('DATA_DIR') or DEFAULT_DATA_DIR}/orchestrator.db"
+
+
+def utc_now() -> datetime:
+    """Return the time by the system's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
 class Ledger:
-    """The durable record of what was decided and done."""
+    """A database whose schema is up to date, the keys, and where the audit trail's checkpoints are."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Use ``engine``; the tables are made where they are missing."""
-        self._engine = engine
-        Base.metadata.create_all(engine)
+    engine: Engine
+    environment: Mapping[str, str]
+    clock: Callable[[], datetime] = utc_now
 
     @classmethod
-    def at(cls, url: str) -> Ledger:
-        """Open the ledger at a database URL, making the folder of an SQLite file where it is missing."""
-        engine = create_engine(url)
-        if engine.dialect.name == "sqlite":
-            if engine.url.database:
-                Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
-            event.listen(engine, "connect", _sqlite_settings)
-        return cls(engine)
+    def at(cls, url: str, environment: Mapping[str, str] | None = None, *, clock: Callable[[], datetime] = utc_now) -> Ledger:
+        """Open the ledger at a database URL; the schema is made or brought up to date.
 
-    def record(self, message: Message, outcome: Outcome) -> None:
-        """Write everything about one outcome, or nothing."""
-        self._in_turn(lambda session: self._write(session, message, outcome))
+        ``environment`` may hold ``DATA_DIR``, ``CHECKPOINTS_DIR`` and the keys (see ``orchestrator.keys``); with SQLite each has a
+        default beside the database's file. Raises ``StoreUnavailableError`` when the database does not answer.
+        """
+        engine = open_engine(database_url(url))
+        migrate.upgrade(engine)
+        return cls(engine, environment or {}, clock)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The keys; with SQLite a key file is made where none are configured. Raises ``KeysError``."""
+        return Keys.of(self.environment, self.data_dir / KEY_FILE if self.engine.dialect.name == "sqlite" else None)
+
+    @property
+    def data_dir(self) -> Path:
+        """Where files beside the database are: ``DATA_DIR``, else the folder of an SQLite file, else ``var``."""
+        if given := self.environment.get("DATA_DIR"):
+            return Path(given)
+        file = self.engine.url.database if self.engine.dialect.name == "sqlite" else None
+        return Path(file).parent if file else Path(DEFAULT_DATA_DIR)
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Where the audit trail's signed checkpoints are: ``CHECKPOINTS_DIR``, else ``audit`` in the data directory."""
+        return Path(self.environment.get("CHECKPOINTS_DIR") or self.data_dir / "audit")
+
+    # --- what the orchestrator writes
+
+    def submit(self, message: Message, outcome: Outcome, idempotency: Idempotency | None = None) -> Future[None]:
+        """Queue everything about one outcome; the future is done when it is durable, or says why nothing was written.
+
+        It fails with ``ConflictError`` for a request id or an idempotency key that exists, with ``StoreUnavailableError`` when the
+        database does not take it.
+        """
+        return self._writer.submit(new_entry(message, outcome, self.keys, self.clock(), idempotency))
+
+    def record(self, message: Message, outcome: Outcome, idempotency: Idempotency | None = None) -> None:
+        """Write everything about one outcome, or nothing; return when it is durable."""
+        self.submit(message, outcome, idempotency).result()
+
+    def recorded(self, wanted: Idempotency) -> Outcome | None:
+        """Return what a client's key was answered with before; None when it is new.
+
+        Raises ``ConflictError`` when the key was used for another request.
+        """
+        with reading(self.engine) as connection:
+            row = connection.execute(
+                select(tables.IdempotencyKey.body_hash, tables.IdempotencyKey.outcome).where(
+                    tables.IdempotencyKey.client == wanted.client, tables.IdempotencyKey.key == wanted.key
+                )
+            ).first()
+        if row is None:
+            return None
+        if row.body_hash != wanted.body_hash:
+            raise ConflictError(f"idempotency key {wanted.key!r} was used for another request: take a new key")
+        return Outcome.model_validate_json(json.dumps(row.outcome))
+
+    # --- what people do with it
+
+    def escalations(self, statuses: Sequence[escalations.Status] = escalations.UNRESOLVED) -> list[escalations.Waiting]:
+        """Return the escalation queue: the most severe first, then the one due first."""
+        with reading(self.engine) as connection:
+            return escalations.list_escalations(connection, self.clock(), statuses)
+
+    def claim(self, request_id: str, by: str) -> None:
+        """Give an open escalation to a person. Raises ``ConflictError`` when somebody else has it."""
+        with self._audited() as (connection, events):
+            events.append(escalations.claim(connection, request_id, by, self.clock()))
+
+    def acknowledge(self, request_id: str, by: str) -> None:
+        """Say that the person who claimed an escalation has begun to act."""
+        with self._audited() as (connection, events):
+            events.append(escalations.acknowledge(connection, request_id, by, self.clock()))
+
+    def resolve(self, request_id: str, by: str, resolution: str, label: Category | None = None) -> None:
+        """Close an escalation with what was done, stored redacted, and where given the label the message should have had."""
+        with self._audited() as (connection, events):
+            events.append(escalations.resolve(connection, request_id, by, redact(resolution), self.clock()))
+            if label is not None:
+                given = feedback.add_feedback(connection, request_id, label, by=by, note=redact(resolution), now=self.clock())
+                events.append(given[1])
+
+    def alert_overdue(self) -> int:
+        """Page every unresolved escalation past its time, once each, and return how many there were."""
+        with self._audited() as (connection, events):
+            events.extend(escalations.alert_overdue(connection, self.clock()))
+        return len(events)
+
+    def tickets(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the newest tickets, newest first."""
+        query = select(tables.Ticket).order_by(tables.Ticket.id.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            return [dict(row._mapping) for row in connection.execute(query)]
 
     def correct(self, request_id: str, label: Category, by: str, note: str = "") -> Category:
-        """Append the label that a person gave a message to the audit trail and return the category that was decided.
+        """Store the label that a person gave a message and return the category that was decided.
 
         The decided category itself is a label too: it confirms the decision. The last label of a message is the one that counts.
         The note is stored redacted. Raises ``OrchestratorError`` for an unknown message, and where nobody is named.
         """
-        if not by.strip():
-            raise OrchestratorError("a label needs a name: say who gives it")
-        with Session(self._engine) as session:
-            interaction = session.get(Interaction, request_id)
-        if interaction is None:
-            raise OrchestratorError(f"there is no message {request_id!r} here: take the request_id from the answer or the escalations")
-        corrected = {
-            "kind": "corrected",
-            "at": datetime.now(UTC).isoformat(),
-            "request_id": request_id,
-            "release": interaction.release,
-            "decided": interaction.category,
-            "label": label.value,
-            "by": by.strip(),
-            "note": redact(note),
-        }
-        self._in_turn(lambda session: _append(session, corrected))
-        return Category(interaction.category)
+        with self._audited() as (connection, events):
+            decided, event = feedback.add_feedback(connection, request_id, label, by=by, note=redact(note), now=self.clock())
+            events.append(event)
+        return decided
+
+    def labelled(self, *, corrections_only: bool = False) -> Iterator[dict[str, str]]:
+        """Yield each labelled message once, redacted, with its last label: rows for ``python -m evals import``."""
+        with reading(self.engine) as connection:
+            yield from feedback.labelled_rows(connection, corrections_only=corrections_only)
+
+    def read_message(self, request_id: str, by: str, reason: str) -> str:
+        """Return the whole text of a safety message. That it was read, by whom and why, is audited first.
+
+        Raises ``OrchestratorError`` when there is none, when it was erased, and where nobody or no reason is named.
+        """
+        if not by.strip() or not reason.strip():
+            raise OrchestratorError("a message is read by somebody and for a reason: give both")
+        with reading(self.engine) as connection:
+            text, _ = sealing.read_sealed(connection, self.keys, request_id)
+        if text is None:
+            raise OrchestratorError(f"message {request_id} is no safety message: only its redacted text was kept")
+        with self._audited() as (_, events):
+            read = {"kind": "message_read", "at": self.clock().isoformat(), "request_id": request_id, "by": by, "reason": redact(reason)}
+            events.append(read)
+        return text
+
+    # --- forgetting
+
+    def erase(self, customer_id: str, by: str) -> int:
+        """Erase everything personal about a customer and return how many messages there were; the audit chain stays whole."""
+        with self._audited() as (connection, events):
+            count, event = erasure.erase(connection, self.keys.pseudonym_of(customer_id), by, self.clock())
+            events.append(event)
+        return count
+
+    def expire(self, days: retention.RetentionDays) -> dict[str, int]:
+        """Delete what is older than allowed and return how many rows of each table that were."""
+        with self._audited() as (connection, events):
+            now = self.clock()
+            gone = retention.expire(connection, days, now)
+            if gone.pruned:
+                self._checkpoints.prune(id=gone.pruned.id, hash=gone.pruned.hash, at=now)
+            if any(gone.rows.values()):
+                events.append({"kind": "expired", "at": now.isoformat(), "rows": gone.rows})
+        return gone.rows
+
+    def rewrap_keys(self) -> int:
+        """Encrypt every data key with the present encryption key and return how many there were; then older ones can go."""
+        with writing(self.engine, chain=False) as connection:
+            return sealing.rewrap_all(connection, self.keys)
+
+    # --- the audit trail
 
     def events(self, after_id: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the id and the content of every audit event after ``after_id``, in order, a page in memory at a time."""
-        query = select(AuditEvent.id, AuditEvent.event).where(AuditEvent.id > after_id).order_by(AuditEvent.id)
-        with Session(self._engine) as session:
-            for row in session.execute(query.execution_options(yield_per=PAGE)):
-                yield row.id, row.event
+        with reading(self.engine) as connection:
+            for number, _, _, text in audit.read_links(connection, after_id):
+                yield number, json.loads(text)
+
+    def verify(self, folder: Path | None = None, public_key: str | None = None) -> list[str]:
+        """Return what is wrong with the audit chain; nothing when it holds from end to end and to its signed checkpoints."""
+        with reading(self.engine) as connection:
+            signed = folder or self.checkpoints_dir
+            return audit.verify(connection, signed, public_key or self._public_key(signed))
+
+    # --- the outbox
+
+    def take_due(self, topics: Sequence[outbox.Topic], *, limit: int, lease_s: float) -> list[outbox.Due]:
+        """Take messages that are due, for this relay alone for ``lease_s`` seconds."""
+        with writing(self.engine, chain=False) as connection:
+            return outbox.take_due(connection, topics, self.clock(), limit=limit, lease_s=lease_s)
+
+    def settle(self, message: outbox.Due) -> None:
+        """Write down that a message was delivered."""
+        with writing(self.engine, chain=False) as connection:
+            outbox.settle(connection, message.id, delivered_at=self.clock())
+
+    def fail(self, message: outbox.Due, error: str, retry_at: datetime | None) -> None:
+        """Write down that a delivery failed: to be tried again at ``retry_at``, or given up where that is None."""
+        with writing(self.engine, chain=False) as connection:
+            outbox.fail(connection, message.id, error=error, retry_at=retry_at)
+
+    def redrive(self, ids: Sequence[int] | None = None) -> int:
+        """Make dead letters due again and return how many there were."""
+        with writing(self.engine, chain=False) as connection:
+            return outbox.redrive(connection, self.clock(), ids)
+
+    def outbox_counts(self) -> dict[str, int]:
+        """Return how many outbox messages there are of each status."""
+        with reading(self.engine) as connection:
+            return outbox.counts(connection)
+
+    # --- the database
 
     def ping(self) -> None:
-        """Raise when the database does not answer."""
-        with Session(self._engine) as session:
-            session.execute(select(1))
-
-    def verify(self) -> list[str]:
-        """Return what is wrong with the audit chain; nothing when it holds from end to end."""
-        problems, previous = [], GENESIS
-        with Session(self._engine) as session:
-            query = select(AuditEvent).order_by(AuditEvent.id).execution_options(yield_per=PAGE)
-            for link in session.scalars(query):
-                if link.previous_hash != previous:
-                    problems.append(f"audit event {link.id} does not follow the one before it")
-                if link.hash != _chain(link.previous_hash, link.event):
-                    problems.append(f"audit event {link.id} was changed after it was written")
-                previous = link.hash
-        return problems
-
-    def escalations(self) -> list[dict[str, Any]]:
-        """Return the escalation queue, urgent ones first, then oldest first."""
-        query = select(Escalation).order_by(Escalation.urgent.desc(), Escalation.id)
-        with Session(self._engine) as session:
-            return [
-                {"request_id": e.request_id, "urgent": e.urgent, "reason": e.reason, "created_at": e.created_at.isoformat()}
-                for e in session.scalars(query)
-            ]
+        """Raise ``StoreUnavailableError`` when the database does not answer."""
+        with reading(self.engine) as connection:
+            connection.execute(select(1))
 
     def close(self) -> None:
-        """Close the connections."""
-        self._engine.dispose()
+        """Write what was submitted, and close the connections."""
+        if "_writer" in self.__dict__:
+            self._writer.close()
+        self.engine.dispose()
 
-    def _in_turn(self, write: Callable[[Session], None]) -> None:
-        for attempt in range(ATTEMPTS):
-            try:
-                with Session(self._engine) as session, session.begin():
-                    write(session)
-            except IntegrityError:  # another writer took the end of the chain first
-                if attempt == ATTEMPTS - 1:
-                    raise
-            else:
-                return
+    def _public_key(self, folder: Path) -> str:
+        try:
+            return self.keys.public_key
+        except KeysError:  # who only verifies needs no secret
+            if (folder / PUBLIC_KEY).exists():
+                return (folder / PUBLIC_KEY).read_text(encoding="utf-8")
+            raise
 
-    def _write(self, session: Session, message: Message, outcome: Outcome) -> None:
-        now = datetime.now(UTC)
-        classification, details = outcome.classification, outcome.result.details
-        decision = classification.decision
-        session.add(
-            Interaction(
-                request_id=outcome.request_id,
-                created_at=now,
-                channel=message.channel.value,
-                redacted_text=redact(message.text),
-                category=decision.category.value,
-                release=outcome.release,
-                classification=classification.model_dump(mode="json"),
-            )
-        )
-        session.flush()
-        if ticket := details.get("ticket"):
-            session.add(Ticket(request_id=outcome.request_id, intent=ticket["intent"], ticket=ticket))
-        compliance = details.get("compliance")
-        if compliance:
-            record = ComplianceRecord(request_id=outcome.request_id, severity=compliance["severity"], record=compliance)
-            session.add(record)
-        if decision.category == Category.SAFETY_COMPLIANCE or decision.review_required:
-            urgent = bool(compliance and compliance["urgent"])
-            session.add(Escalation(request_id=outcome.request_id, reason=decision.path, urgent=urgent, created_at=now))
-        audited = {
-            "kind": "classified",
-            "at": now.isoformat(),
-            "request_id": outcome.request_id,
-            "release": outcome.release,
-            "decision": decision.model_dump(mode="json"),
-            "probabilities": classification.probabilities.model_dump(),
-            "source": classification.source.value,
-            "calibrated": classification.calibrated,
-            "degraded": classification.degraded,
-            "random_sample": in_random_sample(outcome.request_id),
-        }
-        _append(session, audited)
+    @cached_property
+    def _writer(self) -> Writer:
+        return Writer(self.engine, self._committed)
 
+    @cached_property
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.checkpoints_dir, self.keys)
 
-def in_random_sample(request_id: str) -> bool:
-    """Say whether a message is one of those drawn at random for labelling: by the hash of its id, whatever was decided about it."""
-    return int.from_bytes(hashlib.sha256(request_id.encode()).digest()) % SAMPLE_EVERY == 0
+    @contextmanager
+    def _audited(self) -> Iterator[tuple[Connection, list[dict[str, Any]]]]:
+        """Yield a connection and a list for the audit events; empty ones (nothing happened) are left out."""
+        events: list[dict[str, Any]] = []
+        with writing(self.engine) as connection:
+            yield connection, events
+            events[:] = [event for event in events if event]
+            head = audit.append(connection, events)
+        if events:
+            self._committed(head)
 
-
-def _append(session: Session, audited: dict[str, Any]) -> None:
-    last = session.scalars(select(AuditEvent.hash).order_by(AuditEvent.id.desc()).limit(1)).first() or GENESIS
-    session.add(AuditEvent(previous_hash=last, hash=_chain(last, audited), event=audited))
-
-
-def _chain(previous: str, audited: dict[str, Any]) -> str:
-    return hashlib.sha256((previous + json.dumps(audited, sort_keys=True)).encode()).hexdigest()
-
-
-def _sqlite_settings(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.close()
+    def _committed(self, head: Head) -> None:
+        try:
+            self._checkpoints.advance(id=head.id, hash=head.hash, at=self.clock())
+        except (OrchestratorError, OSError):  # what was committed stays committed; the next checkpoint covers it too
+            _log.warning("the audit trail's head at event %d could not be signed", head.id, exc_info=True)

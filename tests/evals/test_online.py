@@ -1,6 +1,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 from datetime import UTC, datetime
 
@@ -217,7 +218,7 @@ def shares_of(text_):
 def serve(url, workspace, llm, local, request_ids):
     """Handle one message per request id, as the service would."""
     classifier = Classifier(prompt=PROMPT, render=RENDER, llm=llm, local=local, tuning=tuning(local))
-    ledger = Ledger.at(url)
+    ledger = Ledger.at(url, os.environ)
     subject = Orchestrator(release_id(workspace), classifier, standard_workflows(LocalOrders({})), ledger)
 
     async def handle():
@@ -230,7 +231,7 @@ def serve(url, workspace, llm, local, request_ids):
 
 def test_a_healthy_stream_is_exit_0_and_a_drifted_one_exit_1_with_metrics_that_parse(project, database, local, tmp_path, capsys):
     outcomes = serve(database, project, ScriptedLLM(shares_of), local, SAMPLED[:120])
-    ledger = Ledger.at(database)
+    ledger = Ledger.at(database, os.environ)
     for outcome in outcomes[:60]:
         ledger.correct(outcome.request_id, outcome.classification.decision.category, "R. Ph.")
     ledger.close()
@@ -271,8 +272,8 @@ def test_json_holds_the_report_and_the_command_runs_as_a_process(project, tmp_pa
 
 def test_a_broken_chain_is_a_mistake_and_leaves_the_metrics_alone(project, database, local, tmp_path, capsys):
     serve(database, project, ScriptedLLM(shares_of), local, SAMPLED[:3])
-    ledger = Ledger.at(database)
-    with ledger._engine.begin() as connection:
+    ledger = Ledger.at(database, os.environ)
+    with ledger.engine.begin() as connection:
         connection.execute(text("DELETE FROM audit_events WHERE id = (SELECT MIN(id) + 1 FROM audit_events)"))
     ledger.close()
     metrics = tmp_path / "online.prom"

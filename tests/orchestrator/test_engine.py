@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +17,7 @@ from orchestrator.local_classifier import LocalClassifier
 from orchestrator.policy import Thresholds
 from orchestrator.prompts import Prompt, Renderer
 from orchestrator.schema import CATEGORIES, Asked, Category, FailureKind, Message, Source
-from orchestrator.store.ledger import GENESIS, Ledger, _chain, in_random_sample
+from orchestrator.store.ledger import Ledger, in_random_sample
 from orchestrator.testing import FaultyLLM, ScriptedLLM
 from orchestrator.workflows.service_action import LocalOrders
 
@@ -49,31 +50,12 @@ def classifier(llm, local, fitted=None) -> Classifier:
     return Classifier(prompt=PROMPT, render=RENDER, llm=llm, local=local, tuning=fitted or tuning(local))
 
 
-@pytest.fixture
-def sqlite(tmp_path):
-    ledger = Ledger.at(f"sqlite:///{tmp_path}/deep/ledger.db")
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def postgres(postgres_url):
-    ledger = Ledger.at(postgres_url)
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def ledger(request) -> Ledger:
-    return request.getfixturevalue(request.param)
-
-
 def orchestrator(ledger, local, shares) -> Orchestrator:
     return Orchestrator("test", classifier(ScriptedLLM(lambda _: shares), local), standard_workflows(LocalOrders({})), ledger)
 
 
 def rows(ledger, table):
-    with ledger._engine.connect() as connection:
+    with ledger.engine.connect() as connection:
         return connection.execute(text(f"SELECT * FROM {table}")).mappings().all()
 
 
@@ -120,7 +102,7 @@ def test_an_edited_or_deleted_audit_event_is_found(ledger, local, tampering):
     subject = orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02})
     for number in range(3):
         asyncio.run(subject.handle(Message(text=f"message {number}")))
-    with ledger._engine.begin() as connection:
+    with ledger.engine.begin() as connection:
         connection.execute(text(tampering))
     assert ledger.verify()
 
@@ -180,7 +162,7 @@ def test_a_label_for_no_message_or_by_nobody_is_refused(ledger, local, request_i
 
 def test_events_from_before_there_were_kinds_still_verify(ledger, local):
     old = {"at": "2026-11-24T00:00:00+00:00", "request_id": "m0", "release": "test", "decision": {"confidence": 0.1}}
-    with ledger._engine.begin() as connection:
+    with ledger.engine.begin() as connection:
         values = {"previous": GENESIS, "hash": _chain(GENESIS, old), "event": json.dumps(old)}
         connection.execute(text("INSERT INTO audit_events (previous_hash, hash, event) VALUES (:previous, :hash, :event)"), values)
     asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello")))
@@ -190,7 +172,7 @@ def test_events_from_before_there_were_kinds_still_verify(ledger, local):
 
 def test_the_command_line_records_a_label(tmp_path, local, capsys):
     url = f"sqlite:///{tmp_path}/ledger.db"
-    subject = Ledger.at(url)
+    subject = Ledger.at(url, os.environ)
     asyncio.run(orchestrator(subject, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello"), request_id="m1"))
     assert main(["--database", url, "correct", "m1", "service_action", "--by", "R. Ph."]) == 0
     assert main(["--database", url, "correct", "m1", "informational", "--by", "R. Ph."]) == 0

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
@@ -29,7 +30,7 @@ def serving(llm, database, *, kind=Ledger, **settings):
 
     @asynccontextmanager
     async def opening():
-        ledger = kind.at(database)
+        ledger = kind.at(database, os.environ)
         yield Orchestrator(RELEASE.manifest.id, open_classifier(RELEASE, llm), standard_workflows(LocalOrders({})), ledger)
         ledger.close()
 
@@ -150,9 +151,9 @@ def test_with_the_llm_down_everybody_is_answered(database):
 
 def test_what_was_answered_is_recorded(client, database):
     request_id = client.post(URL, json={"message": "cancel order 5530 please"}).json()["request_id"]
-    ledger = Ledger.at(database)
+    ledger = Ledger.at(database, os.environ)
     try:
-        with ledger._engine.connect() as connection:
+        with ledger.engine.connect() as connection:
             rows = connection.exec_driver_sql("SELECT request_id FROM interactions").all()
         assert ledger.verify() == []
     finally:

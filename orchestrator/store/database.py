@@ -1,0 +1,123 @@
+"""Open a database, SQLite or PostgreSQL, so that a commit is durable and a lost server is an error within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from orchestrator.errors import OrchestratorError, StoreUnavailableError
+
+BUSY_MS = 10_000  # SQLite: how long a writer waits for the one before it
+# PostgreSQL: a server that is gone is known within seconds, and no statement waits for ever.
+PATIENCE = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 5_000,
+    "keepalives_idle": 5,
+    "options": "-c lock_timeout=10000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000",
+}
+CHAIN_LOCK = 6_021_998_372  # any number that means "the end of the audit chain" among this database's advisory locks
+
+
+def database_url(text: str) -> URL:
+    """Return a database URL; plain ``postgresql://`` means psycopg 3. Raises ``OrchestratorError`` for anything else than the two."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise OrchestratorError(f"{text!r} is no database URL: write sqlite:///FILE or postgresql://USER@HOST/NAME") from None
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise OrchestratorError(f"{url.get_backend_name()} is not supported: use sqlite:///FILE or postgresql://USER@HOST/NAME")
+    return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgresql", "postgres"} else url
+
+
+def open_engine(url: URL, *, pool: int = 5) -> Engine:
+    """Return an engine, making the folder of an SQLite file where it is missing. Nothing is connected to yet."""
+    try:
+        if url.get_backend_name() == "sqlite":
+            if url.database:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            engine = create_engine(url)
+            event.listen(engine, "connect", _sqlite_settings)
+            event.listen(engine, "begin", _sqlite_begin)
+            return engine
+        return create_engine(url, pool_pre_ping=True, pool_size=pool, max_overflow=pool, pool_timeout=5, connect_args=PATIENCE)
+    except OSError as error:
+        raise StoreUnavailableError(f"the folder of {url.database} cannot be made ({error.strerror}): check the path") from error
+    except (NoSuchModuleError, ImportError):
+        raise OrchestratorError("PostgreSQL needs psycopg: install the `postgres` extra") from None
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection to read with. Raises ``StoreUnavailableError`` when the database does not answer."""
+    with _known_errors(), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, *, chain: bool = True) -> Iterator[Connection]:
+    """Yield a connection in a transaction that commits at the end; with ``chain`` it has the end of the audit chain to itself.
+
+    Writers wait for each other rather than fail: SQLite takes its write lock at once, PostgreSQL an advisory lock. Raises
+    ``StoreUnavailableError`` when the database does not answer, is full or is read-only; then nothing was written, unless the
+    connection was lost during the commit itself.
+    """
+    with _known_errors(), engine.connect().execution_options(writing=True) as connection, connection.begin():
+        if chain and engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({CHAIN_LOCK})")
+        yield connection
+
+
+@contextmanager
+def _known_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (DBAPIError, PoolTimeoutError) as error:
+        if isinstance(error, OperationalError | PoolTimeoutError) or _unavailable(error):
+            raise StoreUnavailableError(_advice(error)) from error
+        raise
+
+
+def _unavailable(error: SQLAlchemyError) -> bool:
+    """Say whether the server refuses work for now: connection lost, shutting down, out of resources, or read-only (SQLSTATE classes)."""
+    state = getattr(getattr(error, "orig", None), "sqlstate", None) or ""
+    return state[:2] in {"08", "53", "57", "58"} or state == "25006" or bool(getattr(error, "connection_invalidated", False))
+
+
+def _advice(error: SQLAlchemyError) -> str:
+    said = str(getattr(error, "orig", error)).strip().splitlines()
+    cause = said[0] if said else type(error).__name__
+    lower = cause.lower()
+    if "readonly" in lower or "read-only" in lower:
+        return f"the database is read-only ({cause}): nothing was written; make it writable, or point DATABASE_URL at the primary"
+    if "full" in lower or "no space" in lower or "could not extend" in lower:
+        return f"the database has no room left ({cause}): nothing was written; free disk space"
+    if "locked" in lower:
+        return f"another writer holds the database for too long ({cause}): nothing was written; try again"
+    if "unable to open" in lower:
+        return f"the database file cannot be opened ({cause}): check DATABASE_URL and the folder's permissions"
+    return f"the database does not answer ({cause}): check DATABASE_URL and that the server is up, then try again"
+
+
+def _sqlite_settings(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # sqlite3 must not begin transactions by itself: _sqlite_begin does
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    # A transaction that begins by reading and then writes can fail with "locked" at once; one that begins to write waits its turn.
+    writes = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

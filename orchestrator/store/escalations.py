@@ -1,0 +1,125 @@
+"""The escalation queue: open, claimed by a person, acknowledged, resolved; each with a time by which somebody must act."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, insert, select, update
+
+from orchestrator.errors import ConflictError, OrchestratorError
+from orchestrator.schema import Record, Severity
+from orchestrator.store.outbox import Topic, new_message
+from orchestrator.store.tables import Escalation, Interaction, OutboxMessage
+
+REVIEW_MINUTES = 240  # a low confidence that is no safety message: within half a working day
+
+
+class Status(StrEnum):
+    """Where an escalation is. Claimed: a person looks at it. Acknowledged: that person has begun to act."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+UNRESOLVED = (Status.OPEN, Status.CLAIMED, Status.ACKNOWLEDGED)
+BEFORE = {
+    Status.CLAIMED: (Status.OPEN,),
+    Status.ACKNOWLEDGED: (Status.CLAIMED,),
+    Status.RESOLVED: (Status.CLAIMED, Status.ACKNOWLEDGED),
+}
+
+
+class Waiting(Record):
+    """One escalation as the queue shows it."""
+
+    request_id: str
+    severity: Severity
+    status: Status
+    reason: str
+    category: str
+    redacted_text: str
+    created_at: datetime
+    due_at: datetime
+    overdue: bool
+    claimed_by: str | None
+    resolved_by: str | None
+    resolution: str | None
+
+
+def list_escalations(connection: Connection, now: datetime, statuses: Sequence[Status] = UNRESOLVED, limit: int = 1000) -> list[Waiting]:
+    """Return the queue: the most severe first, then the one due first, then in the order of arrival."""
+    rank = case({severity.value: place for place, severity in enumerate(Severity)}, value=Escalation.severity)
+    query = (
+        select(Escalation, Interaction.category, Interaction.redacted_text)
+        .join(Interaction, Interaction.request_id == Escalation.request_id)
+        .where(Escalation.status.in_([status.value for status in statuses]))
+        .order_by(rank, Escalation.due_at, Escalation.id)
+        .limit(limit)
+    )
+    found = []
+    for row in connection.execute(query):
+        held = row._mapping
+        overdue = held["status"] != Status.RESOLVED and held["due_at"] < now
+        found.append(Waiting(overdue=overdue, **{name: held[name] for name in Waiting.model_fields if name != "overdue"}))
+    return found
+
+
+def claim(connection: Connection, request_id: str, by: str, now: datetime) -> dict[str, Any]:
+    """Give an open escalation to a person and return the audit event, empty when that person has it already.
+
+    Raises ``ConflictError`` when somebody else has it, or when it is resolved.
+    """
+    return _step(connection, request_id, by, Status.CLAIMED, claimed_by=by, claimed_at=now)
+
+
+def acknowledge(connection: Connection, request_id: str, by: str, now: datetime) -> dict[str, Any]:
+    """Say that the person who claimed it has begun to act; return the audit event. Raises as ``claim`` does."""
+    return _step(connection, request_id, by, Status.ACKNOWLEDGED, acknowledged_at=now)
+
+
+def resolve(connection: Connection, request_id: str, by: str, resolution: str, now: datetime) -> dict[str, Any]:
+    """Close an escalation with what was done, redacted by the caller; return the audit event. Raises as ``claim`` does."""
+    return _step(connection, request_id, by, Status.RESOLVED, resolved_by=by, resolved_at=now, resolution=resolution)
+
+
+def alert_overdue(connection: Connection, now: datetime) -> list[dict[str, Any]]:
+    """Put a page into the outbox for every unresolved escalation past its time, once; return the audit events."""
+    late = and_(
+        Escalation.status.in_([status.value for status in UNRESOLVED]),
+        Escalation.due_at < now,
+        Escalation.alerted_at.is_(None),
+    )
+    rows = connection.execute(select(Escalation.id, Escalation.request_id, Escalation.severity, Escalation.due_at).where(late)).all()
+    pages, events = [], []
+    for row in rows:
+        told = {"severity": row.severity, "due_at": row.due_at.isoformat()}
+        pages.append(new_message(Topic.ESCALATION_OVERDUE, row.request_id, told, now))
+        events.append({"kind": "overdue", "at": now.isoformat(), "request_id": row.request_id} | told)
+    if rows:
+        connection.execute(update(Escalation).where(Escalation.id.in_([row.id for row in rows])).values(alerted_at=now))
+        connection.execute(insert(OutboxMessage), pages)
+    return events
+
+
+def _step(connection: Connection, request_id: str, by: str, after: Status, **values: Any) -> dict[str, Any]:
+    if not by.strip():
+        raise OrchestratorError("an escalation is worked by somebody: say who")
+    mine = Escalation.request_id == request_id
+    held = connection.execute(select(Escalation.status, Escalation.claimed_by).where(mine).with_for_update()).first()
+    if held is None:
+        raise OrchestratorError(f"there is no escalation of message {request_id!r}: `python -m orchestrator escalations list` shows them")
+    if held.claimed_by not in {None, by}:
+        raise ConflictError(f"{held.claimed_by} has the escalation of message {request_id}")
+    if held.status == after:
+        return {}  # a repetition: nothing changes, and nothing is audited again
+    if held.status not in BEFORE[after]:
+        needed = " or ".join(status.value for status in BEFORE[after])
+        raise ConflictError(f"the escalation of message {request_id} is {held.status}; to be {after.value} it must be {needed}")
+    connection.execute(update(Escalation).where(mine).values(status=after.value, **values))
+    at = next(value for value in values.values() if isinstance(value, datetime))
+    return {"kind": after.value, "at": at.isoformat(), "request_id": request_id, "by": by}

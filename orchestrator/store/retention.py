@@ -1,0 +1,123 @@
+"""Delete what is older than ``retention_days`` allows, table by table.
+
+An interaction whose time is up is deleted once no row that is kept longer belongs to it; until then it is blanked, unless a compliance
+record needs its text. The audit chain is cut off at its beginning only, and where it was cut is signed, so what is left still verifies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import Field, ValidationError
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.schema import Record
+from orchestrator.store import escalations, outbox
+from orchestrator.store.audit import Head, read_links
+from orchestrator.store.erasure import blank
+from orchestrator.store.tables import (
+    AuditEvent,
+    Base,
+    ComplianceRecord,
+    DataKey,
+    Escalation,
+    Feedback,
+    IdempotencyKey,
+    Interaction,
+    Job,
+    OutboxMessage,
+    Ticket,
+)
+
+CHILDREN: tuple[type[Base], ...] = (Ticket, ComplianceRecord, Escalation, Feedback)
+
+
+class RetentionDays(Record):
+    """How many days each table's rows are kept; None keeps them for ever. The defaults are a start, not legal advice."""
+
+    interactions: int | None = Field(default=365, ge=1)
+    tickets: int | None = Field(default=730, ge=1)
+    compliance_records: int | None = Field(default=3650, ge=1)
+    escalations: int | None = Field(default=3650, ge=1)
+    feedback: int | None = Field(default=730, ge=1)
+    outbox: int | None = Field(default=30, ge=1)
+    idempotency_keys: int | None = Field(default=7, ge=1)
+    jobs: int | None = Field(default=30, ge=1)
+    audit_events: int | None = Field(default=None, ge=1)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> RetentionDays:
+        """Return what ``RETENTION_DAYS`` says, a JSON object of days by table; raise ``OrchestratorError`` when it is not one."""
+        try:
+            return cls(**json.loads(environment.get("RETENTION_DAYS") or "{}"))
+        except (ValueError, TypeError, ValidationError) as error:
+            what = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+            where = ".".join(map(str, what["loc"])) or "RETENTION_DAYS"
+            raise OrchestratorError(
+                f'RETENTION_DAYS: {where}: {what["msg"]}; write for instance {{"interactions": 365, "audit_events": null}}'
+            ) from None
+
+
+class Expired(NamedTuple):
+    """What was deleted: rows by table, and where the audit chain now begins (None where it was not cut)."""
+
+    rows: dict[str, int]
+    pruned: Head | None
+
+
+def expire(connection: Connection, days: RetentionDays, now: datetime) -> Expired:
+    """Delete every row whose time is up; what is still open (escalations, undelivered messages, unfinished jobs) stays."""
+    before = {name: now - timedelta(days=kept) for name, kept in days if kept is not None}
+    gone: dict[str, int] = {}
+    finished: dict[type[Base], ColumnElement[bool] | None] = {
+        Ticket: None,
+        ComplianceRecord: None,
+        Feedback: None,
+        IdempotencyKey: None,
+        Escalation: Escalation.status == escalations.Status.RESOLVED.value,
+        OutboxMessage: OutboxMessage.status != outbox.Status.PENDING.value,
+        Job: Job.finished_at.is_not(None),
+    }
+    for table, only in finished.items():
+        name = table.__tablename__
+        if name in before:
+            old = table.created_at < before[name]  # type: ignore[attr-defined]  # all of them have it
+            gone[name] = connection.execute(delete(table).where(old if only is None else and_(old, only))).rowcount
+    if "interactions" in before:
+        gone["interactions"] = _expire_interactions(connection, before["interactions"])
+    pruned = _prune(connection, before["audit_events"]) if "audit_events" in before else None
+    if pruned:
+        gone["audit_events"] = connection.execute(delete(AuditEvent).where(AuditEvent.id <= pruned.id)).rowcount
+    return Expired(gone, pruned)
+
+
+def _expire_interactions(connection: Connection, before: datetime) -> int:
+    """Delete those nothing belongs to any more; blank the others that have no compliance record."""
+    old = Interaction.created_at < before
+    needed = [exists().where(child.request_id == Interaction.request_id) for child in CHILDREN]  # type: ignore[attr-defined]  # all have it
+    childless = select(Interaction.request_id).where(old, *[~one for one in needed])
+    ids = list(connection.scalars(childless))
+    for at in range(0, len(ids), 500):
+        some = ids[at : at + 500]
+        connection.execute(delete(DataKey).where(DataKey.request_id.in_(some)))
+        connection.execute(delete(IdempotencyKey).where(IdempotencyKey.request_id.in_(some)))
+        connection.execute(delete(Interaction).where(Interaction.request_id.in_(some)))
+    recorded = exists().where(ComplianceRecord.request_id == Interaction.request_id)
+    blank(connection, list(connection.scalars(select(Interaction.request_id).where(old, Interaction.redacted_text != "", ~recorded))))
+    return len(ids)
+
+
+def _prune(connection: Connection, before: datetime) -> Head | None:
+    """Return the last event of the expired beginning of the chain; the newest event is never deleted."""
+    newest = connection.scalar(select(func.max(AuditEvent.id))) or 0
+    last: Head | None = None
+    for number, _, digest, text in read_links(connection):
+        at: Any = json.loads(text).get("at")
+        if number >= newest or not at or datetime.fromisoformat(at) >= before:
+            break
+        last = Head(number, digest)
+    return last

@@ -1,0 +1,56 @@
+"""Seal personal data with a key of the interaction's own: delete that key and the data is gone (crypto-shredding)."""
+
+from __future__ import annotations
+
+import json
+
+from cryptography.fernet import Fernet
+from sqlalchemy import Connection, select, update
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.keys import Keys, sealed, unsealed
+from orchestrator.store.tables import ComplianceRecord, DataKey, Interaction
+
+
+class Seal:
+    """A new data key; ``wrapped`` is what is stored of it."""
+
+    def __init__(self, keys: Keys) -> None:
+        """Make the key and encrypt it with the master key."""
+        self._secret = Fernet.generate_key()
+        self.wrapped = keys.wrap(self._secret)
+
+    def __call__(self, text: str) -> str:
+        """Encrypt text."""
+        return sealed(self._secret, text)
+
+
+def read_sealed(connection: Connection, keys: Keys, request_id: str) -> tuple[str | None, dict[str, str]]:
+    """Return the whole text of a safety message (None for another) and the values that were redacted, by token.
+
+    Raises ``OrchestratorError`` for an unknown message and for one whose key was erased; ``KeysError`` when no master key fits.
+    """
+    query = (
+        select(Interaction.sealed_values, ComplianceRecord.sealed_text, DataKey.wrapped_key)
+        .outerjoin(ComplianceRecord, ComplianceRecord.request_id == Interaction.request_id)
+        .outerjoin(DataKey, DataKey.request_id == Interaction.request_id)
+        .where(Interaction.request_id == request_id)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise OrchestratorError(f"there is no message {request_id!r} here: take the request_id from the answer or the escalations")
+    if row.wrapped_key is None:
+        if row.sealed_text or row.sealed_values:
+            raise OrchestratorError(f"message {request_id} was erased: its key is gone")
+        return None, {}
+    secret = keys.unwrap(row.wrapped_key)
+    values = json.loads(unsealed(secret, row.sealed_values)) if row.sealed_values else {}
+    return (unsealed(secret, row.sealed_text) if row.sealed_text else None), values
+
+
+def rewrap_all(connection: Connection, keys: Keys) -> int:
+    """Encrypt every data key anew with the present master key and return how many there were; sealed texts stay as they are."""
+    rows = connection.execute(select(DataKey.request_id, DataKey.wrapped_key)).all()
+    for request_id, wrapped in rows:
+        connection.execute(update(DataKey).where(DataKey.request_id == request_id).values(wrapped_key=keys.rewrap(wrapped)))
+    return len(rows)

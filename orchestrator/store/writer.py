@@ -1,0 +1,115 @@
+"""Group commit: outcomes that arrive while a transaction is being made durable share the next one.
+
+A commit costs an fsync (milliseconds) whatever it holds, so one writer that takes all there is to write serves hundreds of
+callers as fast as one. Each caller is told only when its own outcome is durable.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from sqlalchemy import Engine, insert
+from sqlalchemy.exc import IntegrityError
+
+from orchestrator.errors import ConflictError, StoreUnavailableError
+from orchestrator.store import tables
+from orchestrator.store.audit import Head, append
+from orchestrator.store.database import writing
+from orchestrator.store.entry import Entry, Table
+
+MAX_BATCH = 256  # more makes a failed batch, which is retried one by one, too dear
+# Parents before children.
+ORDER: tuple[Table, ...] = (
+    tables.Interaction,
+    tables.DataKey,
+    tables.Ticket,
+    tables.ComplianceRecord,
+    tables.Escalation,
+    tables.OutboxMessage,
+    tables.IdempotencyKey,
+)
+
+
+class Writer:
+    """One thread that writes entries in batches. It starts with the first entry and stops with ``close``."""
+
+    def __init__(self, engine: Engine, committed: Callable[[Head], None]) -> None:
+        """Write to ``engine``; ``committed`` is told the new end of the chain after each commit, before anybody is answered."""
+        self._engine, self._committed = engine, committed
+        self._waiting: queue.SimpleQueue[tuple[Entry, Future[None]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def submit(self, entry: Entry) -> Future[None]:
+        """Queue an entry; the future is done when it is durable.
+
+        It fails with ``ConflictError`` when its request id or idempotency key exists, with ``StoreUnavailableError`` when the database
+        does not take it. A future that is cancelled before its turn is not written.
+        """
+        future: Future[None] = Future()
+        with self._lock:
+            if self._closed:
+                raise StoreUnavailableError("the store is closed")
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+                self._thread.start()
+            self._waiting.put((entry, future))
+        return future
+
+    def close(self) -> None:
+        """Write what was submitted and stop."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join()
+
+    def _run(self) -> None:
+        open_ = True
+        while open_:
+            batch = [self._waiting.get()]
+            while len(batch) < MAX_BATCH and not self._waiting.empty():  # this thread alone takes from the queue
+                batch.append(self._waiting.get())
+            open_ = None not in batch
+            taken = [pair for pair in batch if pair is not None and pair[1].set_running_or_notify_cancel()]
+            if taken:
+                self._write_batch(taken)
+
+    def _write_batch(self, batch: list[tuple[Entry, Future[None]]]) -> None:
+        try:
+            self._write([entry for entry, _ in batch])
+        except IntegrityError as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(_conflict(error))
+                return
+            for pair in batch:  # one of them is a repetition: find it, and write the others
+                self._write_batch([pair])
+        except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must be told
+            for _, future in batch:
+                future.set_exception(error)
+        else:
+            for _, future in batch:
+                future.set_result(None)
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        together: dict[Table, list[dict[str, Any]]] = defaultdict(list)
+        for entry in entries:
+            for table, rows in entry.rows.items():
+                together[table] += rows
+        with writing(self._engine) as connection:
+            for table in ORDER:
+                if table in together:
+                    connection.execute(insert(table), together[table])
+            head = append(connection, [entry.event for entry in entries])
+        self._committed(head)
+
+
+def _conflict(error: IntegrityError) -> ConflictError:
+    return ConflictError(f"this was recorded before ({str(error.orig).splitlines()[0]})")
