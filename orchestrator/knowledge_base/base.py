@@ -1,0 +1,111 @@
+"""The knowledge base: ``text -> articles, best first``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.knowledge_base.articles import Article
+from orchestrator.knowledge_base.index import Index, weighted
+from orchestrator.knowledge_base.reload import Watched
+from orchestrator.knowledge_base.typos import WEIGHT, Typos
+from orchestrator.knowledge_base.words import ALSO_WEIGHT, Features, Words
+
+LIMIT = 3  # articles shown: the answer and two to see also
+CHECK_EVERY_S = 5.0  # a hundred `stat` calls take about half a millisecond, so not for every message
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An article found. ``score`` is the share, 0 to 1, of the most that any article could have scored for the message."""
+
+    article: Article
+    score: float
+
+
+class KnowledgeBase:
+    """Articles behind a search index. Safe for threads; with ``open`` it follows its folder."""
+
+    def __init__(self, articles: Sequence[Article], *, features: Features | None = None, threshold: float | None = None) -> None:
+        """Index the articles; ``threshold`` is the least score of an answer, as stored beside this file if None."""
+        self._words = Words(features or Features())
+        self._correct = (features or Features()).typos
+        self.threshold = stored_threshold() if threshold is None else threshold
+        self._searchable = self._index(articles)
+        self._watched: Watched | None = None
+
+    @classmethod
+    def open(cls, folder: Path, *, check_every_s: float = CHECK_EVERY_S) -> KnowledgeBase:
+        """Index the articles of a folder, and again when one is changed, added or removed.
+
+        The folder is looked at by ``search``, at most every ``check_every_s`` seconds. Raises ``ValueError`` with
+        file:line when an article is not valid now; later the old index is kept, and ``problem`` says what is wrong.
+        """
+        watched = Watched(folder, check_every_s)
+        base = cls(watched.read())
+        base._watched = watched
+        return base
+
+    @property
+    def articles(self) -> tuple[Article, ...]:
+        """The articles that are searched now."""
+        return self._searchable.articles
+
+    @property
+    def problem(self) -> str | None:
+        """Why the folder's present articles are not in use, with file and line; None when they are."""
+        return self._watched.problem if self._watched else None
+
+    def search(self, text: str, *, limit: int = LIMIT) -> list[Hit]:
+        """Return up to ``limit`` articles, best first; none when the best one is below the threshold."""
+        hits = self.rank(text, limit=limit)
+        return hits if hits and hits[0].score >= self.threshold else []
+
+    def rank(self, text: str, *, limit: int = LIMIT) -> list[Hit]:
+        """Return the ``limit`` best articles that share a word with the text, whatever their score."""
+        if self._watched and (changed := self._watched.changed()) is not None:
+            self._searchable = self._index(changed)
+        searchable = self._searchable
+        scores, most = searchable.index.scores(self._query(searchable, text))
+        if most <= 0:
+            return []
+        best = np.argsort(-scores, kind="stable")[:limit]
+        return [Hit(searchable.articles[at], float(scores[at]) / most) for at in best if scores[at] > 0]
+
+    def _index(self, articles: Sequence[Article]) -> _Searchable:
+        index = Index(articles, self._words)
+        return _Searchable(tuple(articles), index, Typos(index.vocabulary) if self._correct else None)
+
+    def _query(self, searchable: _Searchable, text: str) -> dict[str, float]:
+        """Return the terms to look for, with their weights: those written, what misspelled ones stand for, and related ones."""
+        query: dict[str, float] = {}
+        for term, weight in weighted(self._words.terms(text)).items():
+            found, given = term, weight
+            if searchable.typos and term not in searchable.index.vocabulary and (nearest := searchable.typos.nearest(term)):
+                found, given = nearest, weight * WEIGHT
+            query[found] = max(given, query.get(found, 0.0))
+            for related in self._words.related(found):
+                query[related] = max(given * ALSO_WEIGHT, query.get(related, 0.0))
+        return query
+
+
+@dataclass(frozen=True)
+class _Searchable:
+    """Articles with their index. It is exchanged whole and never changed, so that a search needs no lock."""
+
+    articles: tuple[Article, ...]
+    index: Index
+    typos: Typos | None
+
+
+@cache
+def stored_threshold() -> float:
+    """Return the threshold that ``evals.workflows.retrieval.choose_threshold`` chose; its figures stand beside it in the file."""
+    text = (resources.files("orchestrator.knowledge_base") / "threshold.json").read_text(encoding="utf-8")
+    return float(json.loads(text)["threshold"])

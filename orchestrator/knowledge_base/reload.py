@@ -1,0 +1,61 @@
+"""Notices that the files of a folder have changed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from orchestrator.knowledge_base.articles import Article, article_paths, load_articles
+
+log = logging.getLogger(__name__)
+
+
+class Watched:
+    """A folder of articles, read again when a file is changed, added or removed."""
+
+    def __init__(self, folder: Path, check_every_s: float) -> None:
+        """Watch ``folder``, looking at most every ``check_every_s`` seconds."""
+        self._folder = folder
+        self._every_s = check_every_s
+        self._lock = threading.Lock()
+        self._looked_at = time.monotonic()
+        self._seen: frozenset[tuple[str, int, int]] = frozenset()
+        self.problem: str | None = None
+
+    def read(self) -> list[Article]:
+        """Read the articles now; raise ``ValueError`` with file:line when one is not valid or there are none."""
+        self._seen = self._state()  # before reading: what is written meanwhile is noticed the next time
+        articles = load_articles(self._folder)
+        if not articles:
+            raise ValueError(f"{self._folder}: no articles (*.md) here")
+        return articles
+
+    def changed(self) -> list[Article] | None:
+        """Return the articles if they have changed since the last look and are all valid, otherwise None.
+
+        One thread looks at a time; the others go on with what they have.
+        """
+        if time.monotonic() - self._looked_at < self._every_s or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._state() == self._seen:
+                return None
+            articles = self.read()
+        except (OSError, ValueError) as error:
+            self.problem = str(error)
+            log.error("the articles in use are kept, because the changed ones cannot be read: %s", error)  # noqa: TRY400  # an editor's slip needs no traceback
+            return None
+        else:
+            self.problem = None
+            log.info("read %d articles again", len(articles))
+            return articles
+        finally:
+            self._looked_at = time.monotonic()
+            self._lock.release()
+
+    def _state(self) -> frozenset[tuple[str, int, int]]:
+        """Return name, time of change in nanoseconds and size of every article."""
+        stats = [(path.name, path.stat()) for path in article_paths(self._folder)]
+        return frozenset((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
