@@ -25,8 +25,6 @@ class Typos:
 
     def nearest(self, term: str) -> str | None:
         """Return the nearest known term, None when there is none near enough or two are equally near."""
-        if len(term) < SHORTEST or not term.isalpha():
-            return None
         if term not in self._remembered:
             if len(self._remembered) >= REMEMBERED:
                 self._remembered = {}

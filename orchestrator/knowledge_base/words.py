@@ -37,7 +37,8 @@ class Words:
     def __init__(self, features: Features) -> None:
         """Read the word lists."""
         self._features = features
-        self._stopwords = frozenset(fold(word) for words in _data("stopwords.yaml").values() for word in words)
+        stopwords = {fold(word) for words in _data("stopwords.yaml").values() for word in words}
+        self._stopwords = stopwords | {self._stem(word) for word in stopwords}
         self._same: dict[tuple[str, ...], str] = {}
         self._also: dict[str, tuple[str, ...]] = {}
         if features.synonyms:
@@ -48,7 +49,8 @@ class Words:
 
     def terms(self, text: str) -> list[str]:
         """Return the terms of a text in order, repeated as often as they occur."""
-        return [self._stem(word) for word in self._unified(_split(text)) if word not in self._stopwords and len(word) > 1]
+        stems = (self._stem(word) for word in self._unified(_split(text)) if word not in self._stopwords and len(word) > 1)
+        return [term for term in stems if term not in self._stopwords]
 
     def related(self, term: str) -> tuple[str, ...]:
         """Return the terms that a query with ``term`` also looks for, such as the class of a medicine."""
