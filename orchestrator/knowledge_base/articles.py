@@ -57,7 +57,7 @@ def read_article(path: Path) -> Article:
     except ValidationError as error:
         problem = error.errors()[0]
         name = str(problem["loc"][0])
-        line = end + 1 if name == "body" else _line_of(name, lines[:end])
+        line = end + 2 if name == "body" else _line_of(name, lines[:end])
         raise ValueError(f"{path}:{line}: {name}: {problem['msg'].lower()}") from None
     if article.id != path.stem:
         raise ValueError(f"{path}:{_line_of('id', lines)}: the id is {article.id!r}; make it equal to the file's name")

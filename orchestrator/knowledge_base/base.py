@@ -38,7 +38,7 @@ class KnowledgeBase:
         self._features = features or Features()
         self._words = Words(self._features)
         self.threshold = stored_threshold() if threshold is None else threshold
-        self._searchable = self._index(articles)
+        self._use(articles)
         self._watched: Watched | None = None
 
     @classmethod
@@ -64,22 +64,21 @@ class KnowledgeBase:
         return self._watched.problem if self._watched else None
 
     def search(self, text: str, *, limit: int = LIMIT) -> list[Hit]:
-        """Return up to ``limit`` articles, best first; none when the best one is below the threshold."""
-        hits = self.rank(text, limit=limit)
-        return hits if hits and hits[0].score >= self.threshold else []
+        """Return up to ``limit`` articles that reach the threshold, best first."""
+        return [hit for hit in self.rank(text, limit=limit) if hit.score >= self.threshold]
 
     def rank(self, text: str, *, limit: int = LIMIT) -> list[Hit]:
         """Return the ``limit`` best articles that share a word with the text, whatever their score."""
-        if self._watched and (changed := self._watched.changed()) is not None:
-            self._searchable = self._index(changed)
+        if self._watched:
+            self._watched.refresh(self._use)
         searchable = self._searchable
         gains, most = searchable.index.scores(self._query(searchable, text))
         best = np.argsort(-gains, kind="stable")[:limit]
         return [Hit(searchable.articles[at], _score(float(gains[at]), most)) for at in best if gains[at] > 0]
 
-    def _index(self, articles: Sequence[Article]) -> _Searchable:
+    def _use(self, articles: Sequence[Article]) -> None:
         index = Index(articles, self._words)
-        return _Searchable(tuple(articles), index, Typos(index.vocabulary))
+        self._searchable = _Searchable(tuple(articles), index, Typos(index.vocabulary))
 
     def _query(self, searchable: _Searchable, text: str) -> dict[str, float]:
         """Return the terms to look for, with their weights: those written, what misspelled ones stand for, and related ones."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.knowledge_base.articles import Article, article_paths, load_articles
@@ -32,25 +33,25 @@ class Watched:
             raise ValueError(f"{self._folder}: no articles (*.md) here")
         return articles
 
-    def changed(self) -> list[Article] | None:
-        """Return the articles if they have changed since the last look and are all valid, otherwise None.
+    def refresh(self, use: Callable[[list[Article]], None]) -> None:
+        """Call ``use`` with the articles if they have changed since the last look and are all valid.
 
-        One thread looks at a time; the others go on with what they have.
+        One thread looks at a time, until ``use`` is done, so that older articles never take the place of newer ones; the
+        others go on with what they have.
         """
         if time.monotonic() - self._looked_at < self._every_s or not self._lock.acquire(blocking=False):
-            return None
+            return
         try:
             if self._state() == self._seen:
-                return None
+                return
             articles = self.read()
+            use(articles)
         except (OSError, ValueError) as error:
             self.problem = str(error)
             log.error("the articles in use are kept, because the changed ones cannot be read: %s", error)  # noqa: TRY400  # an editor's slip needs no traceback
-            return None
         else:
             self.problem = None
             log.info("read %d articles again", len(articles))
-            return articles
         finally:
             self._looked_at = time.monotonic()
             self._lock.release()
