@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,13 +19,14 @@ from orchestrator.knowledge_base.typos import WEIGHT, Typos
 from orchestrator.knowledge_base.words import ALSO_WEIGHT, Features, Words
 
 LIMIT = 3  # articles shown: the answer and two to see also
-HALF_EVIDENCE = 20.0  # the BM25 score that is half of all evidence; from 10 to 40 it made no difference on calibration
+HALF_EVIDENCE = 80.0  # the BM25 score that is half of all evidence, high for a message; from 40 to 160 it makes no difference
+SEE_ALSO = 0.5  # of the best score: on dev and calibration hardly any article below that answers the row
 CHECK_EVERY_S = 5.0  # a hundred `stat` calls take about half a millisecond, so not for every message
 
 
 @dataclass(frozen=True)
 class Hit:
-    """An article found. ``score`` is 0 to 1: how much of the message the article covers, times how much that is."""
+    """An article found. ``score`` is 0 to 1: the more, the larger the part of the message it covers and the more that is."""
 
     article: Article
     score: float
@@ -64,8 +66,11 @@ class KnowledgeBase:
         return self._watched.problem if self._watched else None
 
     def search(self, text: str, *, limit: int = LIMIT) -> list[Hit]:
-        """Return up to ``limit`` articles that reach the threshold, best first."""
-        return [hit for hit in self.rank(text, limit=limit) if hit.score >= self.threshold]
+        """Return up to ``limit`` articles, best first; none when the best one is below the threshold."""
+        hits = self.rank(text, limit=limit)
+        if not hits or hits[0].score < self.threshold:
+            return []
+        return [hit for hit in hits if hit.score >= hits[0].score * SEE_ALSO]
 
     def rank(self, text: str, *, limit: int = LIMIT) -> list[Hit]:
         """Return the ``limit`` best articles that share a word with the text, whatever their score."""
@@ -102,12 +107,12 @@ class _Searchable:
 
 
 def _score(gain: float, most: float) -> float:
-    """Return the share of the best attainable BM25 score, times a saturating function of the score itself.
+    """Return the geometric mean of the share of the best attainable BM25 score and a saturating function of the score itself.
 
-    The share alone favours messages of one known word, the score alone long ones. Of the forms tried on calibration the
-    product told messages with an article from those without one best (docs/knowledge.md).
+    The share alone favours messages of one known word, the score alone long ones. Of the forms tried on dev and calibration
+    this one told right answers from wrong ones best (docs/knowledge.md).
     """
-    return gain / most * gain / (gain + HALF_EVIDENCE)
+    return math.sqrt(gain / most * gain / (gain + HALF_EVIDENCE))
 
 
 @cache

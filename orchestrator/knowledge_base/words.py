@@ -15,7 +15,6 @@ from typing import Any
 import yaml
 
 ALSO_WEIGHT = 0.5  # a related term counts half of one that was written; chosen on dev
-LONGEST_PHRASE = 3  # words of a synonym
 _WORD = re.compile(r"[a-z0-9]+")
 _APOSTROPHE = re.compile(r"['’`´]")
 _UNSTEMMED = 3  # letters: shorter words lose nothing
@@ -39,12 +38,15 @@ class Words:
         self._features = features
         stopwords = {fold(word) for words in _data("stopwords.yaml").values() for word in words}
         self._stopwords = stopwords | {self._stem(word) for word in stopwords}
-        self._same: dict[tuple[str, ...], str] = {}
+        self._same: dict[str, list[tuple[list[str], list[str]]]] = {}  # by first word: (words written, words meant), longest first
         self._also: dict[str, tuple[str, ...]] = {}
         if features.synonyms:
             data = _data("synonyms.yaml")
             groups = [*data["same"].items(), *data["spanish"].items()]
-            self._same = {tuple(_split(variant)): fold(term) for term, variants in groups for variant in variants}
+            for written, meant in ((_split(variant), _split(term)) for term, variants in groups for variant in variants):
+                self._same.setdefault(written[0], []).append((written, meant))
+            for phrases in self._same.values():
+                phrases.sort(key=lambda phrase: -len(phrase[0]))
             self._also = {term: tuple(self.terms(" ".join(more))) for key, more in data["also"].items() for term in self.terms(key)}
 
     def terms(self, text: str) -> list[str]:
@@ -58,15 +60,12 @@ class Words:
 
     def _unified(self, words: list[str]) -> list[str]:
         """Replace every synonym, the longest first, by its group's own term."""
-        if not self._same:
-            return words
         unified, at = [], 0
         while at < len(words):
-            for length in range(min(LONGEST_PHRASE, len(words) - at), 0, -1):
-                term = self._same.get(tuple(words[at : at + length]))
-                if term is not None:
-                    unified.extend(term.split())
-                    at += length
+            for written, meant in self._same.get(words[at], ()):
+                if words[at : at + len(written)] == written:
+                    unified.extend(meant)
+                    at += len(written)
                     break
             else:
                 unified.append(words[at])
