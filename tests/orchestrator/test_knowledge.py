@@ -111,7 +111,7 @@ def test_a_question_is_answered_from_its_article_and_cites_it(knowledge, questio
 
 
 def test_further_articles_that_score_at_least_half_as_much_are_named_to_see_also(knowledge):
-    result = answered(knowledge, "is it safe to drink alcohol with antibiotics")
+    result = answered(knowledge, "how do I get rid of used needles and old medicines")
     others = [article["title"] for article in result.details["articles"][1:]]
     assert others
     assert result.next_step.message.endswith(f"See also: {'; '.join(others)}")
