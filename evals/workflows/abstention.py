@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def choose_threshold(rows: Sequence[LabelledRow], kb: KnowledgeBase) -> dict[str
     """
     best = [next(iter(kb.rank(row.row.message, limit=1)), None) for row in rows]
     tops = sorted({0.0, 1.0, *(hit.score for hit in best if hit)})
-    candidates = [round((low + high) / 2, 4) for low, high in zip(tops, tops[1:], strict=False)]
+    candidates = [round((low + high) / 2, 4) for low, high in pairwise(tops)]
 
     def answers(threshold: float) -> list[str | None]:
         return [hit.article.id if hit and hit.score >= threshold else None for hit in best]

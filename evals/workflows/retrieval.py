@@ -23,6 +23,11 @@ SPLITS = (Split.DEV, Split.GATE)
 DEPTH = 10  # articles looked at for the reciprocal rank; a later one counts 0
 SEED = 20261126  # of the resamples behind the intervals of means
 MEASURES = ("hit_at_1", "hit_at_3", "mrr", "answer_precision", "abstention_precision", "abstention_recall", "utility")
+LEGEND = """{articles} articles; an answer needs a score of {threshold}, chosen on {splits_chosen_on}. 95 % intervals; n in brackets.
+
+Hits and MRR: rows that an article answers. Answer precision: of the answers given, the right ones. Abstention precision: of the rows
+left unanswered, those that no article answers; its recall: of those, the ones left unanswered. Utility: the mean of 1 for a right
+answer or a rightful abstention, 0 for an abstention though an article answers, -1 for a wrong answer."""
 VARIANTS = {
     "all": Features(),
     "without synonyms": Features(synonyms=False),
@@ -90,12 +95,7 @@ def render(figures: Mapping[str, Any]) -> str:
     lines = [
         "# Retrieval",
         "",
-        f"{figures['articles']} articles; an answer needs a score of {figures['threshold']}, chosen on "
-        f"{' and '.join(figures['threshold_chosen_on'])}. 95 % intervals; n in brackets.",
-        "",
-        "Hits and MRR: rows that an article answers. Answer precision: of the answers given, the right ones. Abstention precision: of the "
-        "rows left unanswered, those that no article answers; its recall: of those, the ones left unanswered. Utility: the mean of 1 for "
-        "a right answer or a rightful abstention, 0 for an abstention though an article answers, -1 for a wrong answer.",
+        LEGEND.format(**figures, splits_chosen_on=" and ".join(figures["threshold_chosen_on"])),
         "",
         "## Now, and plain BM25 before",
         "",
@@ -108,7 +108,11 @@ def render(figures: Mapping[str, Any]) -> str:
         "",
         "Each variant has its own best threshold on the same rows, so the last two columns flatter all of them alike.",
         "",
-        *_table(("search",), {(name,): each for name, each in figures["ablation"].items()}, ("hit_at_1", "hit_at_3", "mrr", "answer_precision", "utility")),
+        *_table(
+            ("search",),
+            {(name,): each for name, each in figures["ablation"].items()},
+            ("hit_at_1", "hit_at_3", "mrr", "answer_precision", "utility"),
+        ),
         "",
         "## By language and channel",
         "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -85,7 +85,7 @@ def _front_matter(path: Path, lines: list[str]) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ValueError(f"{path}:2: the front matter is not a list of `name: value` lines")  # noqa: TRY004  # one error for all that is wrong
     given = fields.get("reviewed")
-    if given is not None and type(given) is not datetime.date:
+    if given is not None and type(given) is not dt.date:
         raise ValueError(f"{path}:{_line_of('reviewed', ['', *lines])}: reviewed: write the day as YYYY-MM-DD")
     return fields | ({"reviewed": given.isoformat()} if given else {})
 

@@ -87,7 +87,8 @@ class KnowledgeBase:
 
     def _query(self, searchable: _Searchable, text: str) -> dict[str, float]:
         """Return the terms to look for, with their weights: those written, what misspelled ones stand for, and related ones."""
-        known, typos, query = searchable.index.vocabulary, searchable.typos, {}
+        known, typos = searchable.index.vocabulary, searchable.typos
+        query: dict[str, float] = {}
         for term, weight in weighted(self._words.terms(text)).items():
             nearest = typos.nearest(term) if self._features.typos and term not in known else None
             query[nearest or term] = max(weight * WEIGHT if nearest else weight, query.get(nearest or term, 0.0))

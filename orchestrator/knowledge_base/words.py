@@ -16,7 +16,7 @@ import yaml
 
 ALSO_WEIGHT = 0.5  # a related term counts half of one that was written; chosen on dev
 _WORD = re.compile(r"[a-z0-9]+")
-_APOSTROPHE = re.compile(r"['’`´]")
+_APOSTROPHE = re.compile("['\u2019`\u00b4]")
 _UNSTEMMED = 3  # letters: shorter words lose nothing
 _SUFFIXES = ("ing", "ed", "es", "s", "e")
 
@@ -47,7 +47,11 @@ class Words:
                 self._same.setdefault(written[0], []).append((written, meant))
             for phrases in self._same.values():
                 phrases.sort(key=lambda phrase: -len(phrase[0]))
-            self._also = {term: tuple(self.terms(" ".join(more))) for key, more in data["also"].items() for term in self.terms(key)}
+            pairs = [(written, kind) for kind, members in data["kinds"].items() for written in members]
+            pairs += [(written, " ".join(more)) for written, more in data["also"].items()]
+            for written, more in pairs:
+                if len(of := self.terms(written)) == 1:
+                    self._also[of[0]] = (*self._also.get(of[0], ()), *self.terms(more))
 
     def terms(self, text: str) -> list[str]:
         """Return the terms of a text in order, repeated as often as they occur."""

@@ -22,10 +22,7 @@ class Informational:
     def __call__(self, message: Message, classification: Classification, /) -> WorkflowResult:  # noqa: ARG002  # as all workflows
         """Return the best article's text with its source and what to see also, or contact options when none fits."""
         found = self.knowledge.search(message.text)
-        if found:
-            step = NextStep(action="answer", message=_answer(found))
-        else:
-            step = NextStep(action="contact_options", message=CONTACT)
+        step = NextStep(action="answer", message=_answer(found)) if found else NextStep(action="contact_options", message=CONTACT)
         return WorkflowResult(workflow=Category.INFORMATIONAL, next_step=step, details={"articles": [_cited(hit) for hit in found]})
 
 
