@@ -17,8 +17,7 @@ import numpy as np
 
 from evals.data import Split, load_splits
 from evals.workflows.plain_bm25 import PlainBM25
-from orchestrator.knowledge_base import KnowledgeBase, load_articles
-from orchestrator.knowledge_base.articles import packaged_folder
+from orchestrator.knowledge_base import KnowledgeBase, load_articles, packaged_folder
 from orchestrator.schema import Category
 
 ROOT = Path(__file__).resolve().parent.parent

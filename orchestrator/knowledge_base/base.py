@@ -47,7 +47,8 @@ class KnowledgeBase:
     def open(cls, folder: Path, *, check_every_s: float = CHECK_EVERY_S) -> KnowledgeBase:
         """Index the articles of a folder, and again when one is changed, added or removed.
 
-        The folder is looked at by ``search``, at most every ``check_every_s`` seconds. Raises ``ValueError`` with
+        The folder is looked at by ``search``, at most every ``check_every_s`` seconds (``math.inf``: never, for a server that
+        calls ``refresh`` in a thread of its own, since reading all articles again takes about 0.2 s). Raises ``ValueError`` with
         file:line when an article is not valid now; later the old index is kept, and ``problem`` says what is wrong.
         """
         watched = Watched(folder, check_every_s)
@@ -64,6 +65,11 @@ class KnowledgeBase:
     def problem(self) -> str | None:
         """Why the folder's present articles are not in use, with file and line; None when they are."""
         return self._watched.problem if self._watched else None
+
+    def refresh(self) -> None:
+        """Look at the folder now, and use its articles if they have changed and are valid; without a folder nothing happens."""
+        if self._watched:
+            self._watched.refresh(self._use, at_once=True)
 
     def search(self, text: str, *, limit: int = LIMIT) -> list[Hit]:
         """Return up to ``limit`` articles, best first; none when the best one is below the threshold."""

@@ -33,13 +33,16 @@ class Watched:
             raise ValueError(f"{self._folder}: no articles (*.md) here")
         return articles
 
-    def refresh(self, use: Callable[[list[Article]], None]) -> None:
+    def refresh(self, use: Callable[[list[Article]], None], *, at_once: bool = False) -> None:
         """Call ``use`` with the articles if they have changed since the last look and are all valid.
+
+        It looks when the last look is long enough ago, or ``at_once``.
 
         One thread looks at a time, until ``use`` is done, so that older articles never take the place of newer ones; the
         others go on with what they have.
         """
-        if time.monotonic() - self._looked_at < self._every_s or not self._lock.acquire(blocking=False):
+        due = at_once or time.monotonic() - self._looked_at >= self._every_s
+        if not due or not self._lock.acquire(blocking=False):
             return
         try:
             if self._state() == self._seen:

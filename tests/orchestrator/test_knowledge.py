@@ -1,3 +1,4 @@
+import math
 import os
 import re
 import shutil
@@ -10,8 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.knowledge_base import Features, KnowledgeBase, load_articles
-from orchestrator.knowledge_base.articles import packaged_folder
+from orchestrator.knowledge_base import Features, KnowledgeBase, load_articles, packaged_folder
 from orchestrator.knowledge_base.typos import Typos
 from orchestrator.knowledge_base.words import Words, fold, stem
 from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Source, Usage
@@ -269,10 +269,12 @@ def test_a_folder_that_lost_all_articles_keeps_the_old_index(folder):
     assert "no articles" in base.problem
 
 
-def test_the_folder_is_not_looked_at_more_often_than_asked(folder):
-    base = KnowledgeBase.open(folder, check_every_s=3600)
+def test_the_folder_is_not_looked_at_more_often_than_asked_unless_refreshed(folder):
+    base = KnowledgeBase.open(folder, check_every_s=math.inf)
     write(folder, "umbrellas", title="Umbrellas", keywords="umbrellas", body="We lend umbrellas.")
     assert best(base, "umbrellas") is None
+    base.refresh()
+    assert best(base, "umbrellas") == "umbrellas"
 
 
 def test_a_folder_without_articles_or_with_a_broken_one_cannot_be_opened(folder, tmp_path_factory):
