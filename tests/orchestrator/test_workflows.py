@@ -1,16 +1,9 @@
 import pytest
 
-from orchestrator.knowledge_base import KnowledgeBase, load_articles
 from orchestrator.redact import luhn, redact
 from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Severity, Source, Usage
-from orchestrator.workflows.informational import CONTACT, Informational
 from orchestrator.workflows.safety_compliance import SafetyCompliance, judge_severity
 from orchestrator.workflows.service_action import Intent, LocalOrders, ServiceAction, find_intent, find_slots
-
-
-@pytest.fixture(scope="module")
-def knowledge() -> KnowledgeBase:
-    return KnowledgeBase(load_articles())
 
 
 def classified(category: Category, *, flags: tuple[str, ...] = (), review: bool = False) -> Classification:
@@ -27,33 +20,6 @@ def classified(category: Category, *, flags: tuple[str, ...] = (), review: bool 
         local_safety=0.5,
         usage=Usage(),
     )
-
-
-def test_there_are_thirty_articles_each_with_its_source():
-    articles = load_articles()
-    assert len(articles) >= 30
-    assert all(article.source and article.body for article in articles)
-
-
-@pytest.mark.parametrize(
-    ("question", "article"),
-    [
-        ("What is your refund policy?", "refund-policy"),
-        ("what time do you open on sunday", "opening-hours"),
-        ("how do I store insulin that has to stay in the fridge", "fridge-medicines"),
-    ],
-)
-def test_a_question_is_answered_from_its_article(knowledge, question, article):
-    result = Informational(knowledge)(Message(text=question), classified(Category.INFORMATIONAL))
-    assert result.details["articles"][0]["id"] == article
-    assert "Source:" in result.next_step.message
-
-
-@pytest.mark.parametrize("text", ["zxqv wvut", "!!!", "¿?"])
-def test_without_a_match_there_are_contact_options(knowledge, text):
-    result = Informational(knowledge)(Message(text=text), classified(Category.INFORMATIONAL))
-    assert result.next_step.message == CONTACT
-    assert result.details["articles"] == []
 
 
 @pytest.mark.parametrize(
