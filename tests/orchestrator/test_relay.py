@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
+from support import ROOT
 
 from orchestrator.destinations import Destination, Destinations
 from orchestrator.errors import OrchestratorError
@@ -651,6 +652,17 @@ def test_a_setting_that_is_wrong_is_named_and_no_url_is_repeated(settings, said)
     with pytest.raises(OrchestratorError, match=re.escape(said)) as raised:
         Destinations.of({"WEBHOOK_TICKETS_URL": "https://desk.example/hook", "WEBHOOK_SECRET": SECRET} | settings)
     assert "token-1" not in str(raised.value)
+
+
+def test_a_relay_is_opened_from_the_environment_alone(sqlite):
+    write(sqlite, "r1")
+
+    async def opened(environment: dict[str, str]) -> Delivered:
+        async with open_relay(sqlite, environment) as relay:
+            return await relay.run_once()
+
+    with Receiver() as receiver:
+        assert asyncio.run(opened({"WEBHOOK_TICKETS_URL": receiver.url, "WEBHOOK_SECRET": SECRET})) == Delivered(delivered=1)
 
 
 def test_a_relay_with_nobody_to_deliver_to_is_not_opened(sqlite):
