@@ -34,8 +34,10 @@ _ENGLISH = (
     rf"(?:the\s+){_ORDINAL}\b{_NOT_A_DAY}",
     rf"(?:(?<=by )|(?<=on )|(?<=or )|(?<=from )|(?<=until )|(?<=before )){_ORDINAL}\b{_NOT_A_DAY}",
     rf"(?:the\s+)(?!first|second|third){_SAID_ORDINAL}\b(?:\s+of\s+the\s+month)?{_NOT_A_DAY}",
+    r"(?<=or )the\s+\d{1,2}(?=[,.?!]|\s|$)",
+    r"(?:(?<=in )|(?<=for )|(?<=since )|(?<=until )|(?<=till ))(?:january|february|march|april|june|july|august|september|october|november|december)",
     r"(?:the\s+)(?:first|1st)\s+of\s+(?:the|next)\s+month|(?:the\s+)?end\s+of\s+(?:the|this|next)\s+(?:month|week|year)",
-    r"today|tonight|tonite|tomorrow|tomoz|tmrw|tmr|2moro|yesterday|last\s+(?:night|nite)|(?:this|tomorrow|yesterday)\s+(?:morning|afternoon|evening)",
+    r"(?:last|yesterday)\s+(?:night|nite)|today|tonight|tonite|tomorrow|tomoz|tmrw|tmr|2moro|yesterday|(?:this|tomorrow|yesterday)\s+(?:morning|afternoon|evening)",
     rf"in\s+{_COUNT}\s+{_UNIT}(?:['’]?s?\s+time)?\b|{_COUNT}\s+{_UNIT}\s+(?:ago|back|from (?:now|today))\b",
     r"(?:this|next|last|the following|following)\s+(?:week(?:end)?|wk|month|munth|year)|the\s+(?:week|day|month)\s+after|week\s+after(?:\s+next)?|the\s+weekend",
     r"(?<![\w/.-])(?:(?:0?[1-9]|1[0-2])/(?:0?[1-9]|[12]\d|3[01])|(?:1[3-9]|2\d|3[01])/(?:0?[1-9]|1[0-2]))(?:/(?:20)?\d\d)?(?![\w/-])|(?<![\w-])\d{4}-\d{2}-\d{2}(?![\w-])|(?<![\w.])\d{1,2}[.-]\d{1,2}[.-]\d{4}(?![\w.])",
@@ -67,6 +69,9 @@ A_TIME = re.compile(
     r"(?<![\w.:/£$€,-])(?:\d{1,2}(?:[:.][0-5]\d)?\s?(?:am|pm|a\.m\.|p\.m\.)(?!\w)|(?:[01]?\d|2[0-3]):[0-5]\d(?![\w:])"
     r"|(?<=\bat )(?:1?\d[.][0-5]\d|1?\d)(?![\w:.%]|\s?(?:mg|%|years))"
     rf"|half (?:past )?{_HOUR_SAID}\b|quarter (?:past|to) {_HOUR_SAID}\b|{_HOUR_SAID} (?:o'?clock|a m|p m|pm)\b|(?<=\bat ){_HOUR_SAID}(?: {_MINUTE_SAID})?\b"
+    rf"|(?:any ?time )?\b(?:after|around|by like|by about) (?:1[0-2]|[1-9]|{_HOUR_SAID})(?![\w:.%/-]|,\d| (?:mg|%|weeks?|days?|mins?|minutes|hours?|months?"
+    r"|years?|goes|times?|tries|attempts|calls|of|tablets?|more|other|hundred|thousand)\b)"
+    r"|\d{1,2}[.:][0-5]\d(?= ?ish)"
     r"|noon\b|midday\b|mediod[ií]a\b|a las (?:\d{1,2}(?::\d{2})?|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce)\b)",
     re.IGNORECASE,
 )

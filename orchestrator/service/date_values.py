@@ -32,6 +32,7 @@ _PLAINLY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )  # fmt: skip
 _MONTHS = 3  # any three in a row have a 31st among them
+_MONTH_NAMES = frozenset("january february march april may june july august september october november december".split())
 _COUNTS_ES = {name: str(n) for n, name in enumerate("dos tres cuatro cinco seis siete ocho nueve diez".split(), start=2)} | {"quince": "15"}
 # These name a span of days or need another date to start from; no one day is meant.
 _NO_ONE_DAY = re.compile(
@@ -47,6 +48,8 @@ _HOURS = {name: n for n, name in enumerate("one two three four five six seven ei
 def day_of(text: str, language: str, today: datetime, *, past: bool) -> str | None:
     """Return the ISO 8601 date that a text names, seen from ``today``; None where it names no one day."""
     plain = _plainly(text.lower())
+    if plain in _MONTH_NAMES:
+        return None
     if re.search(r"\b(?:in|ago|en|hace|\d+-\d+-\d+)\b", plain) is None and _NO_ONE_DAY.search(plain):
         return None
     if (slashed := _SLASHED.fullmatch(plain)) and _is_ambiguous(*slashed.groups()):
@@ -70,7 +73,7 @@ def _day_of_month(day: int, today: datetime, *, past: bool) -> str | None:
 
 def time_of(text: str) -> str | None:
     """Return a time of day as HH:MM: as it is on a clock of 24 hours where am or pm is said, else None."""
-    words = text.lower().replace(".", ":").replace(" ", "").replace("a:m:", "am").replace("p:m:", "pm")
+    words = re.sub(r"^(?:any ?time )?(?:after|around|by like|by about|a las) ", "", text.lower()).replace(".", ":").replace(" ", "").replace("a:m:", "am").replace("p:m:", "pm")
     if words in {"noon", "midday", "mediodía", "mediodia"}:
         return "12:00"
     match = re.fullmatch(r"(\d{1,2}|[a-z]+?)(?::(\d{2}))?(am|pm)?", words)

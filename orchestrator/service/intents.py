@@ -57,8 +57,12 @@ class IntentFinder:
 
 def with_signs(text: str) -> str:
     """Return the text as the model reads it: followed by the names of the signs found in it."""
-    found = [f"_{name}" for name, pattern in _signs().items() if pattern.search(text)]
-    return "\n".join([text, " ".join(found)])
+    return f"{text}\n{signs_in(text)}"
+
+
+def signs_in(text: str) -> str:
+    """Return the names of the signs found in a text, each behind a mark that makes it no word of the text."""
+    return " ".join(f"_{name}" for name, pattern in _signs().items() if pattern.search(text))
 
 
 @cache
