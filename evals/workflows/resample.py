@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,15 +38,14 @@ def f1_estimate(scores: Sequence[Sequence[int]], seed: int) -> Estimate:
         precision = np.divide(rightly, found, out=np.zeros_like(found), where=found > 0)
         recall = np.divide(reached, labelled, out=np.zeros_like(found), where=labelled > 0)
         both = precision + recall
-        return np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+        return np.asarray(np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0))
 
     if table[:, [0, 2]].sum() == 0:
         return Estimate(value=None, low=0.0, high=1.0, n=0)
     return _estimate(statistic, len(table), seed)
 
 
-def _estimate(statistic: object, n: int, seed: int) -> Estimate:
-    assert callable(statistic)
+def _estimate(statistic: Callable[[Numbers], Numbers], n: int, seed: int) -> Estimate:
     draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=REPLICATES).astype(np.float64)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(statistic(draws), [tail, 1 - tail])

@@ -68,10 +68,15 @@ def render(figures: dict[str, Any]) -> str:
     lines = ["## Intents", "", "| rows | inputs | n | accuracy | macro-F1 |", "|---|---|---|---|---|"]
     intents = figures["intents"]
     for name, one in intents["out_of_fold"].items():
-        lines.append(f"| dev and calibration, out-of-fold | {name} | {one['accuracy']['n']} | {_shown(one['accuracy'])} | {_shown(one['macro_f1'])} |")
-    one = intents["gate"]
-    lines.append(f"| gate | words and signs | {one['accuracy']['n']} | {_shown(one['accuracy'])} | {_shown(one['macro_f1'])} |")
-    lines += ["", "Intervals are 95 %: Clopper-Pearson, and a bootstrap of messages for F1.", "", "| rows | intent | taken for | times |", "|---|---|---|---|"]
+        lines.append(_intent_line("dev and calibration, out-of-fold", name, one))
+    lines.append(_intent_line("gate", "words and signs", intents["gate"]))
+    lines += [
+        "",
+        "Intervals are 95 %: Clopper-Pearson, and a bootstrap of messages for F1.",
+        "",
+        "| rows | intent | taken for | times |",
+        "|---|---|---|---|",
+    ]
     for split, pairs in intents["worst_pairs"].items():
         lines += [f"| {split.replace('_', '-')} | {pair['intent']} | {pair['taken_for']} | {pair['times']} |" for pair in pairs]
     lines += ["", "## Slots", "", "| split | slot | labelled | found | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
@@ -122,6 +127,11 @@ def _slot_figures(scores: Scores) -> dict[str, Any]:
     found, rightly, labelled, reached = (int(total) for total in np.asarray(scores).sum(axis=0))
     estimates = {"precision": proportion(rightly, found), "recall": proportion(reached, labelled), "f1": f1_estimate(scores, SEED)}
     return {name: estimate.model_dump() for name, estimate in estimates.items()}
+
+
+def _intent_line(rows: str, inputs: str, figures: dict[str, Any]) -> str:
+    accuracy = figures["accuracy"]
+    return f"| {rows} | {inputs} | {accuracy['n']} | {_shown(accuracy)} | {_shown(figures['macro_f1'])} |"
 
 
 def _shown(estimate: dict[str, Any]) -> str:

@@ -23,11 +23,23 @@ _CURRENCIES = {
 _FIGURES = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,6}(?:[.,]\d{1,2})?"
 _BEFORE = r"us\$|[$£€₹₦]|\b(?:usd|cad|aud|gbp|eur|inr|aed|mxn|ngn|rs\.?)"
 _AFTER = "|".join(_CURRENCIES.values())
-_WRITTEN = re.compile(rf"(?P<mark>{_BEFORE})\s?(?P<figures>{_FIGURES})(?![\d%])|(?<![\d.,$£€/#-])\b(?P<figures2>{_FIGURES})\s?(?P<mark2>{_AFTER})(?!\w)", re.IGNORECASE)
-_SAID = re.compile(rf"\b(?P<words>{NUMBER})\s(?P<mark>{_AFTER})\b(?:\s(?:and\s)?(?P<cents>{BELOW_100})(?:\scents|\spence|\sp\b)?)?", re.IGNORECASE)
+_WRITTEN = re.compile(
+    rf"(?P<mark>{_BEFORE})\s?(?P<figures>{_FIGURES})(?![\d%])|(?<![\d.,$£€/#-])\b(?P<figures2>{_FIGURES})\s?(?P<mark2>{_AFTER})(?!\w)",
+    re.IGNORECASE,
+)
+_SAID = re.compile(
+    rf"\b(?P<words>{NUMBER})\s(?P<mark>{_AFTER})\b(?:\s(?:and\s)?(?P<cents>{BELOW_100})(?:\scents|\spence|\sp\b)?)?", re.IGNORECASE
+)
 # A figure that is written or said like a price is one only beside a word of paying.
-_PRICE = re.compile(rf"(?<![\w.,:/#$£€-])(?:(?P<figures>\d{{1,4}}\.\d{{2}})(?![\w/:]|\.\d|\s?(?:am|pm|mg)\b)|(?P<whole>{BELOW_100})\s(?P<cents>ninety(?:[ -]nine|[ -]five)?|fifty))\b", re.IGNORECASE)  # fmt: skip
-_PAYING = re.compile(r"\b(?:charg\w*|pa(?:y|id)\b|cost|bill(?:ed)?|refund\w*|money|cash|price|took|taken|take\b|credit\w*|back\b|owe[ds]?|due|quoted|copay|exempt|receipt)", re.IGNORECASE)
+_PRICE = re.compile(
+    r"(?<![\w.,:/#$£€-])(?:(?P<figures>\d{1,4}\.\d{2})(?![\w/:]|\.\d|\s?(?:am|pm|mg)\b)"
+    rf"|(?P<whole>{BELOW_100})\s(?P<cents>ninety(?:[ -]nine|[ -]five)?|fifty))\b",
+    re.IGNORECASE,
+)
+_PAYING = re.compile(
+    r"\b(?:charg\w*|pa(?:y|id)\b|cost|bill(?:ed)?|refund\w*|money|cash|price|took|taken|take\b|credit\w*|back\b|owe[ds]?|due|quoted|copay|exempt|receipt)",
+    re.IGNORECASE,
+)
 _REACH = 80  # characters on either side in which the word of paying stands
 
 

@@ -32,24 +32,27 @@ _PLAINLY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )  # fmt: skip
 _MONTHS = 3  # any three in a row have a 31st among them
-_MONTH_NAMES = frozenset("january february march april may june july august september october november december".split())
-_COUNTS_ES = {name: str(n) for n, name in enumerate("dos tres cuatro cinco seis siete ocho nueve diez".split(), start=2)} | {"quince": "15"}
+_COUNTS_ES = {
+    name: str(n) for n, name in enumerate(("dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez"), start=2)
+} | {"quince": "15"}
 # These name a span of days or need another date to start from; no one day is meant.
 _NO_ONE_DAY = re.compile(
-    r"\bweek|\bwk\b|(?:next|last|this) (?:month|munth|year)|day after|month after|\bend of\b|semana (?:que|pr|pas)|próxima semana|\bel mes\b|\bfew\b|^every "
-    r"|christmas$|easter|thanksgiving|new year"
+    r"\bweek|\bwk\b|(?:next|last|this) (?:month|munth|year)|day after|month after|\bend of\b|semana (?:que|pr|pas)"
+    r"|próxima semana|\bel mes\b|\bfew\b|^every |christmas$|easter|thanksgiving|new year"
 )
 _SLASHED = re.compile(r"(\d{1,2})[/.-](\d{1,2})(?:[/.-]\d{2,4})?")
-_HOURS = {name: n for n, name in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), start=1)} | {
-    name: n for n, name in enumerate("una dos tres cuatro cinco seis siete ocho nueve diez once doce".split(), start=1)
+_HOURS = {
+    name: n
+    for n, name in enumerate(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"), start=1)
+} | {
+    name: n
+    for n, name in enumerate(("una", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce"), start=1)
 }
 
 
 def day_of(text: str, language: str, today: datetime, *, past: bool) -> str | None:
     """Return the ISO 8601 date that a text names, seen from ``today``; None where it names no one day."""
     plain = _plainly(text.lower())
-    if plain in _MONTH_NAMES:
-        return None
     if re.search(r"\b(?:in|ago|en|hace|\d+-\d+-\d+)\b", plain) is None and _NO_ONE_DAY.search(plain):
         return None
     if (slashed := _SLASHED.fullmatch(plain)) and _is_ambiguous(*slashed.groups()):
@@ -73,7 +76,13 @@ def _day_of_month(day: int, today: datetime, *, past: bool) -> str | None:
 
 def time_of(text: str) -> str | None:
     """Return a time of day as HH:MM: as it is on a clock of 24 hours where am or pm is said, else None."""
-    words = re.sub(r"^(?:any ?time )?(?:after|around|by like|by about|a las) ", "", text.lower()).replace(".", ":").replace(" ", "").replace("a:m:", "am").replace("p:m:", "pm")
+    words = (
+        re.sub(r"^(?:any ?time )?(?:after|around|by like|by about|a las) ", "", text.lower())
+        .replace(".", ":")
+        .replace(" ", "")
+        .replace("a:m:", "am")
+        .replace("p:m:", "pm")
+    )
     if words in {"noon", "midday", "mediodía", "mediodia"}:
         return "12:00"
     match = re.fullmatch(r"(\d{1,2}|[a-z]+?)(?::(\d{2}))?(am|pm)?", words)
@@ -85,6 +94,11 @@ def time_of(text: str) -> str | None:
         return f"{hour % 12 + 12 * (half == 'pm'):02d}:{minutes or '00'}"
     is_of_24_hours = minutes is not None and (hour >= 13 or named.startswith("0")) and hour < 24
     return f"{hour:02d}:{minutes}" if is_of_24_hours else None
+
+
+def forget() -> None:
+    """Forget the dates that were read; for measuring."""
+    _parsed.cache_clear()
 
 
 def _plainly(text: str) -> str:
@@ -119,6 +133,6 @@ def _parser(language: str, today: datetime, past: bool) -> Any:  # noqa: FBT001 
 
 @cache
 def _dateparser() -> Any:
-    from dateparser.date import DateDataParser
+    from dateparser.date import DateDataParser  # type: ignore[import-untyped]  # no types are published for it
 
     return DateDataParser

@@ -18,10 +18,10 @@ _MOST_WORDS = 4  # pieces that a transcript breaks one name into
 _LEAST_LETTERS = 7  # a shorter word is too near to everyday ones to be taken for a misspelt name
 _LEAST_LETTERS_PIECES = 9
 _A_PIECE = 4  # letters; of longer words alone a name is seldom made
-_EVERYDAY = frozenset("vitamin vitamins vitamina vitaminas medicine medicines medicina medicinas medication".split())
-_BINDING = frozenset(
-    "the and for you was that with this have has not but are can had his her from they just been would your will what when it's is my i".split()
-)
+_EVERYDAY = frozenset({"vitamin", "vitamins", "vitamina", "vitaminas", "medicine", "medicines", "medicina", "medicinas", "medication"})
+_BINDING_WORDS = """
+    the and for you was that with this have has not but are can had his her from they just been would your will what when it's is my i"""
+_BINDING = frozenset(_BINDING_WORDS.split())
 _ALIKE, _ALIKE_PIECES = 0.84, 0.8  # share of letters in place (1 - OSA distance / length); chosen on dev and calibration
 
 
@@ -113,4 +113,6 @@ def _of_pieces(words: list[str], lexicon: Lexicon) -> str | None:
 
 
 def _folded(text: str) -> str:
-    return text.lower() if text.isascii() else "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
+    return (
+        text.lower() if text.isascii() else "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(c))
+    )

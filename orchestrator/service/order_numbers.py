@@ -9,20 +9,39 @@ from orchestrator.service.slot import Slot
 from orchestrator.service.spoken import DIGITS, digits
 
 # Letters, digits and joints, at least two digits, not the first piece of a date, a dose, a decimal or a price.
-_NUMBER = r"(?=[a-z/-]*\d[a-z/-]*\d)[a-z]{0,5}[-/]?\d[\da-z]{0,15}(?:[-/][\da-z]{1,12}){0,3}(?![\w/]|[.,:]\d|-\d|\s?(?:mg|mcg|ml|am|pm|%)\b)"
-_NO = r"(?:\s*(?:no|num(?:ber)?|n[uú]m(?:ero)?|nr|n[o°º]|id|ref(?:erence)?)\b)?(?:['’]?s\b|\s+(?:is|was|es|ending(?: in)?|ends(?: in)?))?[\s.:#-]*"
-_NAMED = re.compile(rf"\b(?:(?:purchase )?order|ord|oder|p\.?o|pedido|orden|parcel|inv(?:oice)?|ref(?:erence)?|case)\b{_NO}(?P<number>{_NUMBER})", re.IGNORECASE)
+_NUMBER = (
+    r"(?=[a-z/-]{0,6}\d[a-z/-]{0,6}\d)[a-z]{0,5}[-/]?\d[\da-z]{0,15}(?:[-/][\da-z]{1,12}){0,3}"
+    r"(?![\w/]|[.,:]\d|-\d|\s?(?:mg|mcg|ml|am|pm|%)\b)"
+)
+_NO = (
+    r"(?:\s{0,3}(?:no|num(?:ber)?|n[uú]m(?:ero)?|nr|n[o°º]|id|ref(?:erence)?)\b)?"
+    r"(?:['\u2019]?s\b|\s{1,3}(?:is|was|es|ending(?: in)?|ends(?: in)?))?[\s.:#-]{0,4}"
+)
+_NAMED = re.compile(
+    rf"\b(?:(?:purchase )?order|ord|oder|p\.?o|pedido|orden|parcel|inv(?:oice)?|ref(?:erence)?|case)\b{_NO}(?P<number>{_NUMBER})",
+    re.IGNORECASE,
+)
 _HASHED = re.compile(rf"(?<![\w#])#\s?(?P<number>{_NUMBER})", re.IGNORECASE)
 # Such a number may also be a phone's, so 555-0110 is none.
 _BARE = re.compile(
-    r"\b(?:cancel|track(?:ing)?|cancelar|number(?:['’]?s| is)|n[uú]mero es|order\b.{0,60}\bends in)[\s:]+(?:it's\s+)?"
+    r"\b(?:cancel|track(?:ing)?|cancelar|number(?:['\u2019]?s| is)|n[uú]mero es|order\b.{0,60}\bends in)[\s:]{1,4}(?:it's )?"
     rf"(?P<number>(?!\d{{3}}[ -]\d{{4}}\b|\d{{10}}){_NUMBER})",
     re.IGNORECASE,
 )
 # Letters, a joint and digits are a number by their shape alone: RT-77, FEK-0081, ORD-100234.
-_SHAPED = re.compile(r"(?<![\w@./-])(?P<number>(?!(?:covid|b|vitamin|omega|type|glow)-)[a-z]{1,4}[-/]\d{2,10}(?:-[\da-z]{1,4})?)(?![\w@/-]|\.\w)", re.IGNORECASE)
-_SPOKEN = re.compile(rf"\b(?:order|pedido|tracking|number|ref(?:erence)?)(?:['’]s| is|\s+number(?:['’]s| is)?)?\s+(?:is\s+|um\s+|uh\s+)*(?P<number>{DIGITS}(?:[ ,-]+{DIGITS}){{2,15}})\b", re.IGNORECASE)  # fmt: skip
-_NOT_AN_ORDER = re.compile(r"(?:\b(?:pt|patient|pts|qty|dose|phone|fone|mobile|fax|npi|dob|batch|lot|ward|room|flat)\b[^\w\n]{0,3}(?:number)?\W{0,3})$", re.IGNORECASE)
+_SHAPED = re.compile(
+    r"(?<![\w@./-])(?P<number>(?!(?:covid|b|vitamin|omega|type|glow)-)[a-z]{1,4}[-/]\d{2,10}(?:-[\da-z]{1,4})?)(?![\w@/-]|\.\w)",
+    re.IGNORECASE,
+)
+_SPOKEN = re.compile(
+    r"\b(?:order|pedido|tracking|number|ref(?:erence)?)(?:['\u2019]s| is|\s+number(?:['\u2019]s| is)?)? (?:is |um |uh )*"
+    rf"(?P<number>{DIGITS}(?:[ ,-]+{DIGITS}){{2,15}})\b",
+    re.IGNORECASE,
+)
+_NOT_AN_ORDER = re.compile(
+    r"(?:\b(?:pt|patient|pts|qty|dose|phone|fone|mobile|fax|npi|dob|batch|lot|ward|room|flat)\b[^\w\n]{0,3}(?:number)?\W{0,3})$",
+    re.IGNORECASE,
+)
 _A_QUANTITY = re.compile(r"[\s,]{1,3}(?:\d{1,2}\s?)?(?:rf\b|refills?\b)", re.IGNORECASE)
 _LEAST_SPOKEN, _MOST_SPOKEN = 3, 9  # ten digits and more are a phone or a card number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-SlotName = Literal["order_number", "date", "amount", "medicine"]
+SlotName = Literal["order_number", "date", "booked_date", "amount", "medicine"]
 SLOT_NAMES: tuple[SlotName, ...] = get_args(SlotName)
 
 

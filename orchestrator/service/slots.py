@@ -5,24 +5,30 @@ from __future__ import annotations
 from datetime import datetime
 
 from orchestrator.service.amounts import find_amounts
+from orchestrator.service.appointments import told_apart
 from orchestrator.service.dates import find_dates
+from orchestrator.service.intents import Intent
 from orchestrator.service.medicines import find_medicines
 from orchestrator.service.order_numbers import find_order_numbers, order_key
 from orchestrator.service.slot import Slot
 
-MOST_CHARACTERS = 10_000  # what a ticket needs stands before; the time of a call stays bounded
+_OF_THINGS_DONE = frozenset({Intent.TRACK_ORDER, Intent.REFUND, Intent.BILLING, Intent.COMPLAINT})  # their days are past ones
+MOST_CHARACTERS = 6_000  # what a ticket needs stands before; the time of a call stays bounded
 
 
-def find_slots(text: str, now: datetime, *, past: bool = False) -> tuple[Slot, ...]:
+def find_slots(text: str, now: datetime, intent: Intent = Intent.OTHER) -> tuple[Slot, ...]:
     """Return the slots of a text in order of name, then place; an order number or a medicine named twice comes once.
 
-    A date is counted from ``now`` (local time), backwards where ``past`` says that the message is of something done.
+    A date is counted from ``now`` (local time), backwards where the intent is about something done. Where an appointment is to be moved,
+    the date it is booked for is told from the one wanted.
     """
     text = text[:MOST_CHARACTERS]
     orders = list(find_order_numbers(text))
     amounts = [slot for slot in find_amounts(text) if not _within(slot, orders)]
     numbers = orders + amounts
-    dates = [slot for slot in find_dates(text, now, past=past) if not _within(slot, numbers)]
+    dates = [slot for slot in find_dates(text, now, past=intent in _OF_THINGS_DONE) if not _within(slot, numbers)]
+    if intent is Intent.RESCHEDULE:
+        dates = list(told_apart(text, dates))
     found = [*orders, *amounts, *dates, *find_medicines(text)]
     once: dict[tuple[str, str | int], Slot] = {}
     for slot in found:

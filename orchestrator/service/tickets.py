@@ -37,9 +37,9 @@ class Template(Record):
     def _names_what_there_is(self) -> Self:
         fields = {field for line in (self.title, *self.body) for _, field, _, _ in string.Formatter().parse(line) if field is not None}
         if unknown := fields - _FIELDS:
-            raise ValueError(f"there is no field {sorted(unknown)[0]!r}; the fields are {', '.join(sorted(_FIELDS))}")
-        if unknown := {name for need in self.needs for name in alternatives(need)} - set(SLOT_NAMES):
-            raise ValueError(f"there is no slot {sorted(unknown)[0]!r}; the slots are {', '.join(SLOT_NAMES)}")
+            raise ValueError(f"there is no field {min(unknown)!r}; the fields are {', '.join(sorted(_FIELDS))}")
+        if no_slots := {str(name) for need in self.needs for name in alternatives(need)} - set(SLOT_NAMES):
+            raise ValueError(f"there is no slot {min(no_slots)!r}; the slots are {', '.join(SLOT_NAMES)}")
         return self
 
 
@@ -64,9 +64,10 @@ class Templates(Record):
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if missing := set(Intent) - set(self.templates):
-            raise ValueError(f"there is no template for {sorted(missing)[0].value!r}")
-        if missing_questions := set(SLOT_NAMES) - set(self.questions):
-            raise ValueError(f"there is no question for {sorted(missing_questions)[0]!r}")
+            raise ValueError(f"there is no template for {min(missing).value!r}")
+        asked = {alternatives(need)[0] for template in self.templates.values() for need in template.needs}
+        if unasked := asked - set(self.questions):
+            raise ValueError(f"there is no question for {min(unasked)!r}")
         return self
 
     def missing(self, intent: Intent, slots: Sequence[Slot]) -> tuple[SlotName, ...]:
@@ -78,8 +79,8 @@ class Templates(Record):
     def ticket(self, intent: Intent, slots: Sequence[Slot], order: Order | None, channel: str) -> dict[str, Any]:
         """Return the ticket, ready for JSON; ``missing`` names the slots still to be asked for."""
         template = self.templates[intent]
-        by_name = {name: [slot for slot in slots if slot.name == name] for name in SLOT_NAMES}
-        fields = {name: ", ".join(_shown(slot) for slot in found) or NOT_GIVEN for name, found in by_name.items()}
+        by_name = {str(name): [slot for slot in slots if slot.name == name] for name in SLOT_NAMES}
+        fields = {name: ", ".join(map(_shown, found)) or NOT_GIVEN for name, found in by_name.items()}
         fields |= {"order_status": order.summary() if order else "no record", "channel": channel}
         return {
             "intent": intent.value,
@@ -117,7 +118,8 @@ def read_templates(path: Path) -> Templates:
 
 
 def _shown(slot: Slot) -> str:
-    """Return a slot as staff read it: the customer's words, and beside a date what day that is."""
-    if slot.name == "order_number" and slot.value:
-        return slot.value
-    return f"{slot.text} ({slot.value})" if slot.name in {"date", "medicine"} and slot.value and slot.value != slot.text.lower() else slot.text
+    """Return a slot as staff read it: the customer's words, and beside a date or a medicine what it stands for."""
+    if slot.name == "order_number":
+        return slot.value or slot.text
+    is_told = slot.value is None or slot.name == "amount" or slot.value == slot.text.lower()
+    return slot.text if is_told else f"{slot.text} ({slot.value})"

@@ -18,7 +18,6 @@ from orchestrator.service.tickets import Templates, packaged_templates
 __all__ = ["Intent", "LocalOrders", "Lookup", "OrderLookup", "ServiceAction"]
 
 Lookup = Literal["found", "not_found", "unavailable", "not_asked"]
-OF_THINGS_DONE = frozenset({Intent.TRACK_ORDER, Intent.REFUND, Intent.BILLING, Intent.COMPLAINT})  # their days are past ones
 
 
 def local_now() -> datetime:
@@ -43,7 +42,7 @@ class ServiceAction:
     def __call__(self, message: Message, classification: Classification, /) -> WorkflowResult:  # noqa: ARG002  # as all workflows
         """Return the ticket to open and, where needed, the question to ask. An order system that fails only leaves the order out."""
         intent, probability = self.intents(message.text)
-        slots = find_slots(message.text, self.clock(), past=intent in OF_THINGS_DONE)
+        slots = find_slots(message.text, self.clock(), intent)
         order, lookup = self._look_up(slots)
         ticket = self.templates.ticket(intent, slots, order, message.channel.value)
         details = {"ticket": ticket, "lookup": lookup, "intent_probability": round(probability, 3)}
