@@ -44,6 +44,7 @@ class HttpOrders:
             timeout=timeout_s,
             limits=limits,
             follow_redirects=False,
+            trust_env=False,  # no password of a .netrc, no proxy made for other traffic
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="order-lookup", daemon=True)

@@ -12,7 +12,7 @@ from orchestrator.service.intents import Intent, IntentFinder
 from orchestrator.service.language import language_of
 from orchestrator.service.orders import LocalOrders, Order, OrderLookup, OrderLookupError
 from orchestrator.service.slot import Slot
-from orchestrator.service.slots import find_slots
+from orchestrator.service.slots import find_slots, warm_up
 from orchestrator.service.tickets import Templates, packaged_templates
 
 __all__ = ["Intent", "LocalOrders", "Lookup", "OrderLookup", "ServiceAction"]
@@ -33,6 +33,10 @@ class ServiceAction:
     intents: IntentFinder = field(default_factory=IntentFinder.packaged)
     templates: Templates = field(default_factory=packaged_templates)
     clock: Callable[[], datetime] = local_now
+
+    def __post_init__(self) -> None:
+        """Load everything now: the first message must not hold up the others."""
+        warm_up()
 
     @property
     def blocking(self) -> bool:
