@@ -124,7 +124,7 @@ def _worst_pairs(rows: Sequence[Row], found: Sequence[str]) -> list[dict[str, An
 
 def _slot_figures(scores: Scores) -> dict[str, Any]:
     """``scores`` has a row a message: found, found rightly, labelled, labelled and found."""
-    found, rightly, labelled, reached = (int(total) for total in np.asarray(scores).sum(axis=0))
+    found, rightly, labelled, reached = (int(total) for total in np.asarray(scores, dtype=int).reshape(-1, 4).sum(axis=0))
     estimates = {"precision": proportion(rightly, found), "recall": proportion(reached, labelled), "f1": f1_estimate(scores, SEED)}
     return {name: estimate.model_dump() for name, estimate in estimates.items()}
 

@@ -8,7 +8,10 @@ LANGUAGES = ("en", "es")
 
 _FULL = r"mondays?|tuesdays?|wednesdays?|thursdays?|fridays?|saturdays?|sundays?|we[nd]n?[ed]*sday|thurday|teusday|satday|satarday"
 _SHORT = r"tues?|weds?|thurs?|thu|fri|mon|wed|sat|sun"  # words of their own too: only beside a word that goes with a day
-_GOES_WITH_A_DAY = r"(?:on|by|this|next|last|since|until|till|til|for|from|to|come|every|ready|said|sed|or|before|and(?!\s+(?:sat|sun))|cos|it'?s|its|->|>|-|/)"
+_GOES_WITH_A_DAY = (
+    r"(?:on|by|this|next|last|since|until|till|til|for|from|to|come|every|ready|said|sed|or|before|and(?!\s+(?:sat|sun))|cos|it'?s|its"
+    r"|->|>|-|/)"
+)
 _WHICH = r"(?:(?:this|next|last|the following|following|this coming|coming)\s+)"
 _PART = r"(?:\s+(?:morning|afternoon|evening|night|nite))?"
 _MONTH = (
