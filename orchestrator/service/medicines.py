@@ -20,9 +20,9 @@ _LEAST_LETTERS_PIECES = 9
 _A_PIECE = 4  # letters; of longer words alone a name is seldom made
 _EVERYDAY = frozenset({"vitamin", "vitamins", "vitamina", "vitaminas", "medicine", "medicines", "medicina", "medicinas", "medication"})
 _BINDING_WORDS = """
-    the and for you was that with this have has not but are can had his her from they just been would your will what when it's is my i"""
+    the and or for you was that with this have has not but are can had his her from they just been would your will what when it's is my i"""
 _BINDING = frozenset(_BINDING_WORDS.split())
-_ALIKE, _ALIKE_PIECES = 0.84, 0.8  # share of letters in place (1 - OSA distance / length); chosen on dev and calibration
+_ALIKE, _ALIKE_PIECES = 0.84, 0.77  # share of letters in place (1 - OSA distance / length); chosen on dev and calibration
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ _NO = (
     r"(?:['\u2019]?s\b|\s{1,3}(?:is|was|es|ending(?: in)?|ends(?: in)?))?[\s.:#-]{0,4}"
 )
 _NAMED = re.compile(
-    rf"\b(?:(?:purchase )?order|ord|oder|p\.?o|pedido|orden|parcel|inv(?:oice)?|ref(?:erence)?|case)\b{_NO}(?P<number>{_NUMBER})",
+    rf"\b(?:(?:purchase )?order|ord|oder|p\.?o|pedido|orden|parcel|inv(?:oice)?|ref(?:erence)?)\b{_NO}(?P<number>{_NUMBER})",
     re.IGNORECASE,
 )
 _HASHED = re.compile(rf"(?<![\w#])#\s?(?P<number>{_NUMBER})", re.IGNORECASE)
