@@ -18,6 +18,7 @@ _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?"
     r"|dec(?:ember)?)"
 )
+_MONTH_FULL = "(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 _ORDINAL = r"\d{1,2}\s?(?:st|nd|rd|th)"
 _SAID_ORDINAL = (
     r"(?:first|second|third|(?:twenty|thirty)[ -](?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth)|fourth|fifth|sixth"
@@ -35,6 +36,8 @@ _UNIT = r"(?:minutes?|mins?|hours?|hrs?|days?|weeks?|wks?|months?|mths?|years?)"
 _ENGLISH = (
     rf"(?:{_WHICH}|the\s+)?(?:{_FULL})(?:\s+(?:the\s+)?(?:{_ORDINAL}))?(?:\s+{_MONTH}\b)?(?:\s+week\b)?{_PART}",
     rf"{_WHICH}(?:{_SHORT}){_PART}",
+    r"(?:tues|weds|thurs)",
+    r"(?:(?<=[a-z] )|(?<=\d ))(?<!the )(?:fri|mon|wed|sun)(?=[.,?!]|\s*$|\s+(?:at \d|pls|please|plz))",
     rf"{_GOES_WITH_A_DAY}\s*\b(?P<short>{_SHORT})\b(?!\s+(?:cream|lotion|block|hat|on|in|at home|there|the|nav)\b)(?![-'\u2019])",
     rf"(?:the\s+)?(?:{_ORDINAL}|{_SAID_ORDINAL})\s+(?:of\s+)?{_MONTH}\b(?:,?\s+\d{{4}})?",
     rf"\d{{1,2}}\s+(?:of\s+)?{_MONTH}\b(?:,?\s+\d{{4}})?",
@@ -43,6 +46,8 @@ _ENGLISH = (
     rf"(?:(?<=by )|(?<=on )|(?<=or )|(?<=from )|(?<=until )|(?<=before )){_ORDINAL}\b{_NOT_A_DAY}",
     rf"(?:the\s+)(?!first|second|third){_SAID_ORDINAL}\b(?:\s+of\s+the\s+month)?{_NOT_A_DAY}",
     r"(?<=or )the\s+\d{1,2}(?=[,.?!]|\s|$)",
+    rf"{_MONTH_FULL}\s+(?:to|-|until|till|through)\s+{_MONTH_FULL}",
+    rf"(?<=\bthe ){_MONTH_FULL}(?=\s+(?:invoice|bill|statement|payment|order|delivery))",
     r"(?:the\s+)(?:first|1st)\s+of\s+(?:the|next)\s+month|(?:the\s+)?end\s+of\s+(?:the|this|next)\s+(?:month|week|year)",
     r"(?:last|yesterday)\s+(?:night|nite)|today|tonight|tonite|tomorrow|tomoz|tmrw|tmr|2moro|yesterday|(?:this|tomorrow|yesterday)\s+(?:morning|afternoon|evening)",
     rf"in\s+{_COUNT}\s+{_UNIT}(?:['\u2019]?s?\s+time)?\b|{_COUNT}\s+{_UNIT}\s+(?:ago|back|from (?:now|today))\b",
@@ -84,7 +89,8 @@ A_TIME = re.compile(
     rf"|(?:any ?time )?\b(?:after|around|by like|by about) (?:1[0-2]|[1-9]|{_HOUR_SAID})(?![\w:.%/-]|,\d"
     r"| (?:mg|%|weeks?|days?|mins?|minutes|hours?|months?"
     r"|years?|goes|times?|nights?|tries|attempts|calls|of|tablets?|more|other|hundred|thousand)\b)"
-    r"|\d{1,2}[.:][0-5]\d(?= ?ish)"
+    r"|1?\d[.][0-5]\d(?= ?(?:ish|mon|tue|wed|thu|fri|sat|sun|o'?clock))"
+    rf"|(?<=\bat )(?:1[0-2]|[1-9]|{_HOUR_SAID}) in the (?:morning|afternoon|evening)"
     r"|noon\b|midday\b|mediod[ií]a\b|a las (?:\d{1,2}(?::\d{2})?|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce)\b)",
     re.IGNORECASE,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ _PLAINLY: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )  # fmt: skip
 _MONTHS = 3  # any three in a row have a 31st among them
+_MONTHS_NAMED = frozenset(calendar.month_name[n].lower() for n in range(1, 13))
 _COUNTS_ES = {
     name: str(n) for n, name in enumerate(("dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez"), start=2)
 } | {"quince": "15"}
@@ -54,6 +56,8 @@ def day_of(text: str, language: str, today: datetime, *, past: bool) -> str | No
     """Return the ISO 8601 date that a text names, seen from ``today``; None where it names no one day."""
     plain = _plainly(text.lower())
     if re.search(r"\b(?:in|ago|en|hace|\d+-\d+-\d+)\b", plain) is None and _NO_ONE_DAY.search(plain):
+        return None
+    if re.match(r"[a-z]+(?: (?:to|-|until|till|through) [a-z]+)?$", plain) and plain.split()[0] in _MONTHS_NAMED:
         return None
     if (slashed := _SLASHED.fullmatch(plain)) and _is_ambiguous(*slashed.groups()):
         return None

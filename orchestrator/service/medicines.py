@@ -31,7 +31,7 @@ class Lexicon:
 
     names: dict[str, str]
     joined: dict[str, str]  # as names, without spaces and hyphens
-    by_beginning: dict[str, list[str]]  # the joined names that may be misspelt, by their first two letters, which seldom are
+    by_beginning: dict[str, list[str]]  # the names of one word that may be misspelt, by their first two letters, which seldom are
 
     def exact(self, phrase: str) -> str | None:
         """Return the medicine of this very name; a plural counts."""
@@ -90,8 +90,8 @@ def read_lexicon(path: Path) -> Lexicon:
         names[_folded(name)] = generic or name
     joined = {re.sub(r"[ -]", "", name): value for name, value in names.items()}
     by_beginning: dict[str, list[str]] = {}
-    for name in joined:
-        if len(name) >= _LEAST_LETTERS:
+    for name in (written.replace("-", "") for written in names):
+        if " " not in name and len(name) >= _LEAST_LETTERS:
             by_beginning.setdefault(name[:2], []).append(name)
     return Lexicon(names, joined, by_beginning)
 

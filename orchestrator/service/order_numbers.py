@@ -15,10 +15,11 @@ _NUMBER = (
 )
 _NO = (
     r"(?:\s{0,3}(?:no|num(?:ber)?|n[uú]m(?:ero)?|nr|n[o°º]|id|ref(?:erence)?)\b)?"
-    r"(?:['\u2019]?s\b|\s{1,3}(?:is|was|es|ending(?: in)?|ends(?: in)?))?[\s.:#-]{0,4}"
+    r"(?:['\u2019]?s\b|\s{1,3}(?:is|was|es|ending(?: in)?|ends(?: in)?))?[\s.:,(#-]{0,4}"
 )
 _NAMED = re.compile(
-    rf"\b(?:(?:purchase )?order|ord|oder|p\.?o|pedido|orden|parcel|inv(?:oice)?|ref(?:erence)?)\b{_NO}(?P<number>{_NUMBER})",
+    rf"\b(?:(?:purchase )?order|ord|oder|p\.?o|pedido|orden|parcel|inv(?:oice)?"
+    rf"|ref(?:erence)?|tracking|confirmation|rx|prescription|script|receta)\b{_NO}(?P<number>{_NUMBER})",
     re.IGNORECASE,
 )
 _HASHED = re.compile(rf"(?<![\w#])#\s?(?P<number>{_NUMBER})", re.IGNORECASE)

@@ -11,10 +11,10 @@ DIGIT_WORDS = {
 }  # fmt: skip
 _TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
-_UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_SMALL = {word: n for n, word in enumerate((*_UNITS, *_TEENS), start=1)} | {word: 20 + 10 * n for n, word in enumerate(_TENS)}
+UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_SMALL = {word: n for n, word in enumerate((*UNITS, *_TEENS), start=1)} | {word: 20 + 10 * n for n, word in enumerate(_TENS)}
 
-_ANY_UNIT, _ANY_TENS = "|".join(_UNITS), "|".join(_TENS)
+_ANY_UNIT, _ANY_TENS = "|".join(UNITS), "|".join(_TENS)
 BELOW_100 = rf"(?:(?:{_ANY_TENS})(?:[ -](?:{_ANY_UNIT}))?|{'|'.join(reversed(_TEENS))}|{_ANY_UNIT})"
 NUMBER = rf"(?:(?:{BELOW_100}|a) (?:hundred|thousand)(?: (?:and )?(?:(?:{_ANY_UNIT}) hundred (?:and )?)?{BELOW_100})?|{BELOW_100})"
 DIGITS = rf"(?:(?:double |triple )?(?:{'|'.join(DIGIT_WORDS)}))"
