@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from orchestrator.service.slot import Slot
-from orchestrator.service.spoken import BELOW_100, NUMBER, UNITS, number
+from orchestrator.service.spoken import BELOW_100, NUMBER, TENS, UNITS, number
 
-# "INR" and "RM" are left out: here they are a blood test and a room. A symbol names a kind of money, not a country: there are dollars and rupees of several.
+# "INR" and "RM" are left out: here they are a blood test and a room.
+# A symbol names a kind of money, not a country: there are dollars and rupees of several.
 _CURRENCIES = {
     "dollar": r"us\$|\$|usd|cad|aud|dollars?|bucks?|d[oó]lares",
     "pound": r"£|gbp|pounds?|quid|libras",
@@ -49,7 +50,7 @@ _PAID = re.compile(
 # A figure that is written or said like a price is one only beside a word of paying.
 _PRICE = re.compile(
     r"(?<![\w.,:/#$£€-])(?:(?P<figures>\d{1,4}\.\d{2})(?![\w/:]|\.\d|\s?(?:am|pm|mg)\b)"
-    rf"|(?P<whole>(?!nineteen\b){BELOW_100})\s(?P<cents>(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[ -](?:{'|'.join(UNITS)}))?))\b",
+    rf"|(?P<whole>(?!nineteen\b){BELOW_100})\s(?P<cents>(?:{'|'.join(TENS)})(?:[ -](?:{'|'.join(UNITS)}))?))\b",
     re.IGNORECASE,
 )
 _PAYING = re.compile(

@@ -10,11 +10,11 @@ DIGIT_WORDS = {
     "nine": "9", "nueve": "9",
 }  # fmt: skip
 _TEENS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
-_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 UNITS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-_SMALL = {word: n for n, word in enumerate((*UNITS, *_TEENS), start=1)} | {word: 20 + 10 * n for n, word in enumerate(_TENS)}
+_SMALL = {word: n for n, word in enumerate((*UNITS, *_TEENS), start=1)} | {word: 20 + 10 * n for n, word in enumerate(TENS)}
 
-_ANY_UNIT, _ANY_TENS = "|".join(UNITS), "|".join(_TENS)
+_ANY_UNIT, _ANY_TENS = "|".join(UNITS), "|".join(TENS)
 BELOW_100 = rf"(?:(?:{_ANY_TENS})(?:[ -](?:{_ANY_UNIT}))?|{'|'.join(reversed(_TEENS))}|{_ANY_UNIT})"
 NUMBER = rf"(?:(?:{BELOW_100}|a) (?:hundred|thousand)(?: (?:and )?(?:(?:{_ANY_UNIT}) hundred (?:and )?)?{BELOW_100})?|{BELOW_100})"
 DIGITS = rf"(?:(?:double |triple )?(?:{'|'.join(DIGIT_WORDS)}))"
