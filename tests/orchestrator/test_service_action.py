@@ -1,13 +1,16 @@
 import json
 from datetime import datetime
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import hstack
 
 from orchestrator.errors import OrchestratorError, ReleaseError
+from orchestrator.local_classifier import VIEWS, new_vectorizer
 from orchestrator.schema import Band, Category, Channel, Classification, Decision, Message, Probabilities, Source, Usage
-from orchestrator.service.intents import Intent, IntentFinder
+from orchestrator.service.intents import MODEL, Intent, IntentFinder
 from orchestrator.service.language import language_of
 from orchestrator.service.medicines import packaged_lexicon, read_lexicon
 from orchestrator.service.orders import LocalOrders, Order, OrderLookupError
@@ -159,6 +162,10 @@ def test_the_day_an_appointment_is_booked_for_is_told_from_the_one_wanted(text, 
         ("forty nine ninety was taken", ["49.90"]),
         ("90p", ["0.90"]),
         ("paid $5 and again $5", ["5.00 dollar", "5.00 dollar"]),
+        ("i paid one hundred eighty, where is it", ["180.00"]),
+        ("you charged me 45 for this", ["45.00"]),
+        ("i paid 12 times", []),
+        ("INR 6.8 this morning, rm 9", []),
         ("at 10.20 on wednesday", []),
         ("take 2.50 mg", []),
     ],
@@ -323,3 +330,12 @@ def test_a_damaged_intent_model_is_refused(tmp_path):
     (tmp_path / "intent.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ReleaseError, match=r"intent.json"):
         TextModel.load(tmp_path / "intent.json")
+
+
+@pytest.mark.parametrize("text", ["", "where is my order? WHERE is my order?", "¿dónde está mi pedido nº 4456?", "a\u0301b\x00 \U0001f600"])
+def test_the_intent_model_computes_what_scikit_learn_does(text):
+    parameters = json.loads(MODEL.read_text(encoding="utf-8"))
+    views = [new_vectorizer(name, parameters["views"][name]).transform([text]) for name in VIEWS]
+    scores = np.array(parameters["coefficients"]) @ hstack(views).toarray()[0] + np.array(parameters["intercepts"])
+    expected = np.exp(scores) / np.exp(scores).sum()
+    assert list(TextModel(parameters)(text).values()) == pytest.approx(expected.tolist(), abs=1e-12)
