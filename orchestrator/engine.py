@@ -38,7 +38,8 @@ class Orchestrator:
         if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
             return before
         classification = await self.classifier(message)
-        result = self.workflows[classification.decision.category](message, classification)
+        workflow = self.workflows[classification.decision.category]
+        result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(
             request_id=request_id or str(uuid.uuid4()),
             release=self.release,

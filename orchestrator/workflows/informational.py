@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from orchestrator.knowledge_base import Hit, KnowledgeBase
 from orchestrator.schema import Category, Classification, Message, NextStep, WorkflowResult
@@ -17,6 +18,7 @@ CONTACT = (
 class Informational:
     """Search the articles and answer with the best ones."""
 
+    blocking: ClassVar[bool] = False
     knowledge: KnowledgeBase
 
     def __call__(self, message: Message, classification: Classification, /) -> WorkflowResult:  # noqa: ARG002  # as all workflows

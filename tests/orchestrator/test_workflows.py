@@ -3,7 +3,6 @@ import pytest
 from orchestrator.redact import luhn, redact
 from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Severity, Source, Usage
 from orchestrator.workflows.safety_compliance import SafetyCompliance, judge_severity
-from orchestrator.workflows.service_action import Intent, LocalOrders, ServiceAction, find_intent, find_slots
 
 
 def classified(category: Category, *, flags: tuple[str, ...] = (), review: bool = False) -> Classification:
@@ -20,45 +19,6 @@ def classified(category: Category, *, flags: tuple[str, ...] = (), review: bool 
         local_safety=0.5,
         usage=Usage(),
     )
-
-
-@pytest.mark.parametrize(
-    ("text", "intent"),
-    [
-        ("where is my parcel", Intent.TRACK_ORDER),
-        ("I want my money back for these", Intent.REFUND),
-        ("how do I cancel my order", Intent.CANCEL),
-        ("please refill my metformin", Intent.REFILL),
-        ("I forgot my password", Intent.CHANGE_ACCOUNT),
-        ("move my flu shot appointment to Saturday", Intent.RESCHEDULE),
-        ("you charged my card twice", Intent.BILLING),
-        ("your staff were rude", Intent.COMPLAINT),
-        ("hello", Intent.OTHER),
-    ],
-)
-def test_intents(text, intent):
-    assert find_intent(text) == intent
-
-
-@pytest.mark.parametrize(
-    ("text", "slots"),
-    [
-        ("order ORD-100234 is late", {"order_number": "ORD-100234"}),
-        ("order 8812 hasn't come", {"order_number": "8812"}),
-        ("it's #4471 and cost £12.50", {"order_number": "4471", "amount": "£12.50"}),
-        ("nothing here", {}),
-    ],
-)
-def test_slots(text, slots):
-    assert find_slots(text) == slots
-
-
-def test_a_known_order_is_looked_up_and_a_missing_number_is_asked_for():
-    workflow = ServiceAction(LocalOrders({"ORD-1234": {"status": "shipped"}}))
-    found = workflow(Message(text="where is order ORD-1234"), classified(Category.SERVICE_ACTION))
-    assert found.details["ticket"]["order"] == {"status": "shipped"}
-    asked = workflow(Message(text="where is my parcel"), classified(Category.SERVICE_ACTION))
-    assert asked.next_step.action == "ask_order_number"
 
 
 @pytest.mark.parametrize(
