@@ -85,6 +85,7 @@ async def open_orchestrator(
     """Yield the orchestrator of a release, its LLM and its ledger open; both are closed afterwards."""
     model = find_model(release.manifest.model)
     async with open_llm(model, environment, connections=connections, deadline_s=deadline_s, attempts=1) as llm:
+        orders = open_orders(environment)
         ledger = await asyncio.to_thread(Ledger.at, database_url, environment)
         _ = ledger.keys  # missing keys stop the start, not the first safety message
         try:
