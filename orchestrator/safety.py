@@ -1,65 +1,101 @@
-"""Red-flag rules: patterns that mark a message as safety whatever the model says.
+"""Red-flag rules: phrases that mark a message as safety whatever the model says.
 
-The rules are data (``red_flags.yaml``). A rule does not fire on a match that is negated ("no swelling") or
+The rules are data (``red_flags.yaml``). A rule does not fire on a phrase that is negated ("no swelling") or
 asked about ahead of time ("can it cause swelling?").
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
+from pydantic import Field, ValidationError
 
+from orchestrator.errors import ReleaseError
+from orchestrator.safety_context import Context, Cues, Listed, read_contexts
+from orchestrator.safety_phrases import Lexicon, Phrase, Positions, Reader
+from orchestrator.safety_text import read_words
 from orchestrator.schema import Record
-
-# Longer texts are cut: the patterns are linear, but a bound makes the cost of any input plain.
-MAX_CHARS = 20_000
-_CLAUSE = re.compile(r"[.!?;\n]+|,? \b(?:but|however|pero)\b")
-_NEGATED = re.compile(
-    r"\b(?:no|not|nobody|never|without|nor|neither|zero|isn'?t|wasn'?t|haven'?t|hasn'?t|hadn'?t|didn'?t|don'?t|doesn'?t|won'?t"
-    r"|free of|rather than|instead of|nothing like|sin|ning[uú]n[ao]?)\b(?:\W+\w+){0,4}\W*$",
-    re.IGNORECASE,
-)
-_HYPOTHETICAL = re.compile(
-    r"\b(?:can|could|does|do|would|will|might|may|if|whether|what happens|risk of|chance of|cause[sd]?|side effects?"
-    r"|leaflet|read|heard|news|article|puede|podr[ií]a|si)\b(?:\W+\w+){0,6}\W*$",
-    re.IGNORECASE,
-)
 
 
 class Rule(Record):
-    """One red flag: a regular expression, why it matters, and whether a question can defuse it."""
+    """One red flag: phrases (see ``safety_phrases``), why they matter, and messages that must and must not raise it."""
 
-    id: str
-    pattern: str
+    id: str = Field(pattern=r"^[a-z][a-z_]*$")
     reason: str
-    example: str
+    phrases: tuple[str, ...] = Field(min_length=1)
+    fires: tuple[str, ...] = Field(min_length=3)
+    silent: tuple[str, ...] = Field(min_length=2)
     always: bool = False  # fires even when negated or hypothetical: self-harm is not weighed
+
+
+class Rules(Record):
+    """The whole file: the rules, the vocabulary their phrases name, the cues of negation and of hypothesis, words that are no typos."""
+
+    context: dict[str, Cues]
+    real_words: Listed
+    vocabulary: dict[str, Listed]
+    rules: tuple[Rule, ...]
 
 
 def red_flags(text: str) -> tuple[str, ...]:
     """Return the ids of the rules that fire on a text, in the order of the file."""
-    clauses = [clause for clause in _CLAUSE.split(text[:MAX_CHARS].replace("\u2019", "'")) if clause.strip()]
-    return tuple(rule.id for rule, pattern in _compiled() if any(_fires(rule, pattern, c) for c in clauses))
+    return _compiled()(text)
 
 
 def load_rules(path: Path | None = None) -> list[Rule]:
-    """Read the rules; ``path`` defaults to the packaged ``red_flags.yaml``."""
+    """Read the rules; ``path`` defaults to the packaged ``red_flags.yaml``. Raise ``ReleaseError`` for a file that does not hold them."""
+    return list(_read(path).rules)
+
+
+class Matcher(NamedTuple):
+    """All rules, compiled: ``text -> ids of those that fire``."""
+
+    reader: Reader
+    several: list[list[tuple[int, ...]]]
+    contexts: tuple[Context, ...]
+    rules: tuple[tuple[str, bool, tuple[Phrase, ...]], ...]
+
+    def __call__(self, text: str) -> tuple[str, ...]:
+        """Return the ids of the rules that fire on a text, in the order of the file."""
+        message = read_words(text)
+        at = Positions(self.reader.positions(message), self.several, len(message.words), message.breaks)
+        cues, covered = read_contexts(self.contexts, message, at)
+        careful = at._replace(barriers=message.breaks | cues)
+        return tuple(
+            name
+            for name, always, phrases in self.rules
+            if any((at.starts(phrase) if always else careful.starts(phrase) & ~covered) for phrase in phrases)
+        )
+
+
+def compile_rules(rules: Rules) -> Matcher:
+    """Return the rules ready to read messages; raise ``ValueError`` for a phrase that is none."""
+    lexicon = Lexicon(rules.vocabulary)
+    contexts = tuple(Context.compile(cues, lexicon) for cues in rules.context.values())
+    compiled = tuple((rule.id, rule.always, _phrases(rule, lexicon)) for rule in rules.rules)
+    return Matcher(lexicon.finish(rules.real_words), lexicon.several, contexts, compiled)
+
+
+def _phrases(rule: Rule, lexicon: Lexicon) -> tuple[Phrase, ...]:
+    try:
+        return tuple(lexicon.phrase(phrase) for phrase in rule.phrases)
+    except ValueError as error:
+        raise ReleaseError(f"red_flags.yaml: rule {rule.id}: {error}") from None
+
+
+def _read(path: Path | None) -> Rules:
     path = path or Path(str(resources.files("orchestrator") / "red_flags.yaml"))
-    return [Rule(**entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))]
-
-
-def _fires(rule: Rule, pattern: re.Pattern[str], clause: str) -> bool:
-    for match in pattern.finditer(clause):
-        before = clause[max(match.start() - 80, 0) : match.start()]
-        if rule.always or not (_NEGATED.search(before) or _HYPOTHETICAL.search(before)):
-            return True
-    return False
+    try:
+        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ReleaseError(f"{path}: not a file of red flags: {error}") from None
 
 
 @cache
-def _compiled() -> tuple[tuple[Rule, re.Pattern[str]], ...]:
-    return tuple((rule, re.compile(rule.pattern, re.IGNORECASE)) for rule in load_rules())
+def _compiled() -> Matcher:
+    return compile_rules(_read(None))

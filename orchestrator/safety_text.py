@@ -1,0 +1,62 @@
+"""Read a message as plain lower-case words, whatever alphabet tricks, accents and marks it came with."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import NamedTuple
+
+# Longer texts are cut: reading takes time in proportion to the length, and a bound makes the cost of any input plain.
+MAX_CHARS = 20_000
+BREAK = "."  # what stands among the words where a sentence ends
+
+# Letters of other alphabets that look like Latin ones; NFKC has brought full-width and mathematical letters home by then.
+_LOOKALIKES = str.maketrans(
+    "аеорсухіјѕԁһӏԛԝвкмнтαεορτυικνχ"  # noqa: RUF001  # the lookalikes themselves
+    "’‘ʼ`´′ı",  # noqa: RUF001  # as above
+    "aeopcyxijsdhlqwbkmhtaeoptuiknx"
+    "''''''i",
+)
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
+_TOKEN = re.compile(r"\d+[.,]\d+|[\w'$@]+|[.!?;¿¡…]|\n[ \t]*\n|[,:()\n–—-]")
+_LEET = str.maketrans("013457$@", "oieastsa")
+_SOFT = frozenset(",:()\n–—-")  # noqa: RUF001  # the long dash is meant
+
+
+class Words(NamedTuple):
+    """The words of a message in order, sentence ends among them; bit i of ``pauses`` is set where a comma or dash stands before word i."""
+
+    words: list[str]
+    breaks: int  # bit i is set where word i is a sentence end
+    pauses: int
+
+
+def read_words(text: str) -> Words:
+    """Return the words of the first ``MAX_CHARS`` characters: folded to plain letters, without apostrophes."""
+    words: list[str] = []
+    breaks = pauses = 0
+    for token in _TOKEN.findall(fold(text[:MAX_CHARS])):
+        if token[0].isalnum() or len(token) > 1 and token.strip():
+            if word := token.replace("'", ""):
+                words.append(word)
+        elif token in _SOFT:
+            pauses |= 1 << len(words)
+        elif words and words[-1] != BREAK and token not in "'$@_":
+            breaks |= 1 << len(words)
+            words.append(BREAK)
+    return Words(words, breaks, pauses)
+
+
+def fold(text: str) -> str:
+    """Return the text in lower case, with compatibility forms, accents, lookalikes and invisible characters brought to plain letters."""
+    if text.isascii():
+        return text.lower()
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).casefold().translate(_LOOKALIKES)
+    return "".join(letter for letter in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(letter))
+
+
+def unleet(word: str) -> str | None:
+    """Return a word with its digits and signs read as the letters they look like; None where it has none or no letter."""
+    if word.isalpha() or not any(letter.isalpha() for letter in word):
+        return None
+    return word.translate(_LEET)
