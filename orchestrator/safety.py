@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from orchestrator.errors import ReleaseError
 from orchestrator.safety_context import Context, Cues, Listed, read_contexts
 from orchestrator.safety_phrases import Lexicon, Phrase, Positions, Reader
+from orchestrator.safety_spelling import Speller
 from orchestrator.safety_text import read_words
 from orchestrator.schema import Record
 
@@ -34,9 +35,10 @@ class Rule(Record):
 
 
 class Rules(Record):
-    """The whole file: the rules, the vocabulary their phrases name, the cues of negation and of hypothesis, words that are no typos."""
+    """The whole file: the rules, the vocabulary their phrases name, the cues of negation and of hypothesis, the words found in any spelling."""
 
     context: dict[str, Cues]
+    misspelt: Listed
     real_words: Listed
     vocabulary: dict[str, Listed]
     rules: tuple[Rule, ...]
@@ -78,7 +80,7 @@ def compile_rules(rules: Rules) -> Matcher:
     lexicon = Lexicon(rules.vocabulary)
     contexts = tuple(Context.compile(cues, lexicon) for cues in rules.context.values())
     compiled = tuple((rule.id, rule.always, _phrases(rule, lexicon)) for rule in rules.rules)
-    return Matcher(lexicon.finish(rules.real_words), lexicon.several, contexts, compiled)
+    return Matcher(lexicon.finish(Speller(rules.misspelt, rules.real_words)), lexicon.several, contexts, compiled)
 
 
 def _phrases(rule: Rule, lexicon: Lexicon) -> tuple[Phrase, ...]:

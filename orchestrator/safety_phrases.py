@@ -80,9 +80,8 @@ class Lexicon:
                 (self._stems if word.endswith("*") else self._literal).setdefault(word.rstrip("*"), set()).add(number)
         return number
 
-    def finish(self, real_words: Iterable[str]) -> Reader:
+    def finish(self, speller: Speller) -> Reader:
         """Return what reads messages, once all phrases are compiled."""
-        speller = Speller(self._literal, real_words)
         size = len(self.several)
 
         def known(word: str) -> frozenset[int]:
