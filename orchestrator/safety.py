@@ -6,18 +6,17 @@ asked about ahead of time ("can it cause swelling?").
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 import yaml
 from pydantic import Field, ValidationError
 
 from orchestrator.errors import ReleaseError
 from orchestrator.safety_context import Context, Cues, Listed, read_contexts
-from orchestrator.safety_phrases import Lexicon, Phrase, Positions, Reader
+from orchestrator.safety_phrases import Lexicon, Phrase
+from orchestrator.safety_positions import Positions
 from orchestrator.safety_spelling import Speller
 from orchestrator.safety_text import read_words
 from orchestrator.schema import Record
@@ -54,33 +53,27 @@ def load_rules(path: Path | None = None) -> list[Rule]:
     return list(_read(path).rules)
 
 
-class Matcher(NamedTuple):
+class Matcher:
     """All rules, compiled: ``text -> ids of those that fire``."""
 
-    reader: Reader
-    several: list[list[tuple[int, ...]]]
-    contexts: tuple[Context, ...]
-    rules: tuple[tuple[str, bool, tuple[Phrase, ...]], ...]
+    def __init__(self, rules: Rules) -> None:
+        """Compile the rules; raise ``ReleaseError`` naming the rule with a phrase that is none."""
+        self._lexicon = Lexicon(rules.vocabulary)
+        self._contexts = tuple(Context.compile(cues, self._lexicon) for cues in rules.context.values())
+        self._rules = tuple((rule, _phrases(rule, self._lexicon)) for rule in rules.rules)
+        self._elements = self._lexicon.reader(Speller(rules.misspelt, rules.real_words))
 
     def __call__(self, text: str) -> tuple[str, ...]:
         """Return the ids of the rules that fire on a text, in the order of the file."""
         message = read_words(text)
-        at = Positions(self.reader.positions(message), self.several, len(message.words), message.breaks)
-        cues, covered = read_contexts(self.contexts, message, at)
+        at = Positions.read(message, self._elements, self._lexicon)
+        cues, covered = read_contexts(self._contexts, message, at)
         careful = at._replace(barriers=message.breaks | cues)
         return tuple(
-            name
-            for name, always, phrases in self.rules
-            if any((at.starts(phrase) if always else careful.starts(phrase) & ~covered) for phrase in phrases)
+            rule.id
+            for rule, phrases in self._rules
+            if any(at.starts(phrase) if rule.always else careful.starts(phrase) & ~covered for phrase in phrases)
         )
-
-
-def compile_rules(rules: Rules) -> Matcher:
-    """Return the rules ready to read messages; raise ``ValueError`` for a phrase that is none."""
-    lexicon = Lexicon(rules.vocabulary)
-    contexts = tuple(Context.compile(cues, lexicon) for cues in rules.context.values())
-    compiled = tuple((rule.id, rule.always, _phrases(rule, lexicon)) for rule in rules.rules)
-    return Matcher(lexicon.finish(Speller(rules.misspelt, rules.real_words)), lexicon.several, contexts, compiled)
 
 
 def _phrases(rule: Rule, lexicon: Lexicon) -> tuple[Phrase, ...]:
@@ -100,4 +93,4 @@ def _read(path: Path | None) -> Rules:
 
 @cache
 def _compiled() -> Matcher:
-    return compile_rules(_read(None))
+    return Matcher(_read(None))

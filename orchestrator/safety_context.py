@@ -7,7 +7,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator
 
-from orchestrator.safety_phrases import Lexicon, Positions
+from orchestrator.safety_phrases import Lexicon
+from orchestrator.safety_positions import Positions
 from orchestrator.safety_text import Words
 from orchestrator.schema import Record
 

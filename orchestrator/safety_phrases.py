@@ -1,28 +1,26 @@
-"""Match phrases on a message's words, in time linear in their number.
+"""Compile phrases and say which elements of them a word is.
 
 A phrase is a row of elements, parted by blanks:
 
-- ``word|other|stem*|two_words|<class>``: one of these comes next; a class is a list of the vocabulary
-- ``#N+``: a number of at least N; as any other alternative
+- ``word|other|two_words|#N+|<class>``: one of these comes next; ``#N+`` is a number from N on, a class is a list of the vocabulary
 - ``~N``: up to N words may stand in between; never a sentence end, a negation or a hypothesis
 - ``..``: anything may stand in between, whole sentences too
-- ``!word``: and this does not come next (``!~N word``: nor within N words)
-
-Each element becomes a bit mask of the positions where it stands, and a phrase a few shifts of such masks: there is nothing to
-backtrack over. Source: the shift-and method of Baeza-Yates and Gonnet, "A new approach to text searching", 1992.
+- ``!word``: this does not come next (``!~N word``: nor within N words)
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from orchestrator.safety_spelling import Speller
-from orchestrator.safety_text import Words, unleet
+from orchestrator.safety_text import unleet
 
 ANYWHERE = -1  # a gap without bounds
-_REMEMBERED = 16_384  # words whose elements are kept: a few megabytes, far more words than customers use
+_GAP = re.compile(r"!?~\d+|\.\.")
+_REMEMBERED = 16_384  # words whose elements are kept: a few megabytes, and far more words than customers use
 
 
 class Step(NamedTuple):
@@ -33,7 +31,18 @@ class Step(NamedTuple):
     absent: bool
 
 
-Phrase = tuple[Step, ...]
+class Phrase(NamedTuple):
+    """The elements in order; bit e of ``needed`` is set where element e must be in the message."""
+
+    steps: tuple[Step, ...]
+    needed: int
+
+
+class Several(NamedTuple):
+    """An alternative of several words: the element it belongs to, and the elements its words are."""
+
+    element: int
+    words: tuple[int, ...]
 
 
 class Lexicon:
@@ -42,67 +51,78 @@ class Lexicon:
     def __init__(self, vocabulary: Mapping[str, Sequence[str]]) -> None:
         """Take the classes that phrases may name."""
         self._vocabulary = vocabulary
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[tuple[str, ...], int] = {}
         self._literal: dict[str, set[int]] = {}
-        self._stems: dict[str, set[int]] = {}
-        self._at_least: dict[int, set[int]] = {}
-        self.several: list[list[tuple[int, ...]]] = []  # by element: its alternatives of several words
+        self._at_least: dict[int, set[int]] = {}  # elements by the number from which on a number is one
+        self.several: dict[int, list[Several]] = {}  # by the longest of the words: it is the rarest as a rule
+
+    def __len__(self) -> int:
+        """Return the number of elements."""
+        return len(self._numbers)
+
+    def __contains__(self, word: str) -> bool:
+        """Say whether a word is an element of any phrase."""
+        return word in self._literal
 
     def phrase(self, text: str) -> Phrase:
         """Compile a phrase; raise ``ValueError`` where it names no class of the vocabulary or is no phrase."""
         steps: list[Step] = []
         gap, absent = 0, False
         for part in text.split():
-            if part in {"..", "!"} or part.startswith(("~", "!~")):
+            if _GAP.fullmatch(part):
                 absent = part.startswith("!")
-                gap = ANYWHERE if part == ".." else int(part.lstrip("!~") or 0)
+                gap = ANYWHERE if part == ".." else int(part.lstrip("!~"))
                 continue
-            steps.append(Step(self.element(part.lstrip("!").split("|")), gap, absent or part.startswith("!")))
+            absent = absent or part.startswith("!")
+            steps.append(Step(self.element(part.lstrip("!").split("|")), gap, absent))
             gap, absent = 0, False
-        if not steps or steps[0].absent or gap:
+        if not steps or steps[0].absent or steps[0].gap or _GAP.fullmatch(text.split()[-1]):
             raise ValueError(f"{text!r} is no phrase: it begins and ends with a word")
-        return tuple(steps)
+        needed = 0
+        for step in steps:
+            needed |= 0 if step.absent else 1 << step.element
+        return Phrase(tuple(steps), needed)
 
     def element(self, alternatives: Iterable[str]) -> int:
         """Return the number of the element with these alternatives."""
-        words = sorted(self._resolve(alternatives))
-        name = "|".join(words)
-        if name in self._numbers:
-            return self._numbers[name]
-        number = self._numbers[name] = len(self.several)
-        self.several.append([])
-        for word in words:
-            if "_" in word:
-                self.several[number].append(tuple(self.element([part]) for part in word.split("_")))
-            elif word.startswith("#"):
-                self._at_least.setdefault(int(word.strip("#+")), set()).add(number)
-            else:
-                (self._stems if word.endswith("*") else self._literal).setdefault(word.rstrip("*"), set()).add(number)
-        return number
+        words = tuple(sorted(self._resolve(alternatives)))
+        if words not in self._numbers:
+            number = self._numbers[words] = len(self._numbers)
+            for word in words:
+                self._add(word, number)
+        return self._numbers[words]
 
-    def finish(self, speller: Speller) -> Reader:
-        """Return what reads messages, once all phrases are compiled."""
-        size = len(self.several)
-
-        def known(word: str) -> frozenset[int]:
-            found = set(self._literal.get(word, ()))
-            for end in range(3, len(word) + 1):
-                found.update(self._stems.get(word[:end], ()))
-            if word.isdecimal():
-                found.update(number for least, numbers in self._at_least.items() if int(word[:9]) >= least for number in numbers)
-            return frozenset(found)
+    def reader(self, speller: Speller) -> lru_cache[frozenset[int]]:
+        """Return what says which elements a word is; ``speller`` finds the word that a misspelt one was meant to be."""
 
         @lru_cache(maxsize=_REMEMBERED)
         def elements(word: str) -> frozenset[int]:
-            if found := known(word):
-                return found
-            plain = unleet(word)
-            if plain and (found := known(plain)):
-                return found
-            meant = speller(plain or word)
-            return known(meant) if meant else frozenset()
+            found = self._known(word)
+            if not found and (plain := unleet(word)) != word:
+                found = self._known(plain)
+            if not found and (meant := speller(unleet(word))):
+                found = self._known(meant)
+            return found
 
-        return Reader(elements, size)
+        return elements
+
+    def _add(self, word: str, number: int) -> None:
+        if "_" in word:
+            parts = word.split("_")
+            words = tuple(self.element([part]) for part in parts)
+            rarest = words[parts.index(max(parts, key=len))]
+            self.several.setdefault(rarest, []).append(Several(number, words))
+        elif word.startswith("#"):
+            self._at_least.setdefault(int(word.strip("#+")), set()).add(number)
+        else:
+            self._literal.setdefault(word, set()).add(number)
+
+    def _known(self, word: str) -> frozenset[int]:
+        found = set(self._literal.get(word, ()))
+        if word.isdecimal():
+            value = int(word[:9])  # more digits count no more
+            found.update(number for least, numbers in self._at_least.items() if value >= least for number in numbers)
+        return frozenset(found)
 
     def _resolve(self, alternatives: Iterable[str]) -> set[str]:
         found: set[str] = set()
@@ -114,72 +134,3 @@ class Lexicon:
             else:
                 raise ValueError(f"there is no class {word} in the vocabulary")
         return found
-
-
-class Reader(NamedTuple):
-    """Turns words into positions: ``elements`` says which elements a word is, ``size`` how many there are."""
-
-    elements: lru_cache
-    size: int
-
-    def positions(self, message: Words) -> list[int]:
-        """Return, by element, a mask with bit i set where word i is it (alternatives of one word alone)."""
-        where = [0] * self.size
-        for index, word in enumerate(message.words):
-            for element in self.elements(word):
-                where[element] |= 1 << index
-        return where
-
-
-class Positions(NamedTuple):
-    """Where each element stands in one message, and the words no phrase reaches over."""
-
-    where: list[int]
-    several: list[list[tuple[int, ...]]]
-    length: int
-    barriers: int
-
-    def starts(self, phrase: Phrase) -> int:
-        """Return a mask of the positions where the phrase begins."""
-        reach = (1 << self.length) - 1  # where the element at hand may end
-        at = 0
-        for step in reversed(phrase):
-            if step.absent:
-                reach &= ~self._before(self.starts_of(step.element), step.gap)
-                continue
-            at = self.starts_of(step.element, reach)
-            if not at:
-                return 0
-            reach = self._before(at, step.gap)
-        return at
-
-    def starts_of(self, element: int, reach: int = -1) -> int:
-        """Return where an element begins, of those that end within ``reach``."""
-        at = self.where[element] & reach
-        for words in self.several[element]:
-            found = self.where[words[-1]] & reach
-            for word in words[-2::-1]:
-                found = self.where[word] & (found >> 1)
-            at |= found
-        return at
-
-    def ends_of(self, element: int) -> int:
-        """Return where an element ends."""
-        at = self.where[element]
-        for words in self.several[element]:
-            found = self.where[words[0]]
-            for word in words[1:]:
-                found = (found << 1) & self.where[word]
-            at |= found
-        return at
-
-    def _before(self, at: int, gap: int) -> int:
-        """Return the positions that ``at`` follows with no more than ``gap`` words in between."""
-        if gap == ANYWHERE:
-            return (1 << max(at.bit_length() - 1, 0)) - 1
-        at >>= 1
-        reach = at
-        for _ in range(gap):
-            at = (at & ~self.barriers) >> 1
-            reach |= at
-        return reach

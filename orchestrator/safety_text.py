@@ -20,6 +20,7 @@ _LOOKALIKES = str.maketrans(
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
 _TOKEN = re.compile(r"\d+[.,]\d+|[\w'$@]+|[.!?;¿¡…]|\n[ \t]*\n|[,:()\n–—-]")
 _LEET = str.maketrans("013457$@", "oieastsa")
+_DRAWN_OUT = re.compile(r"(.)\1{2,}")
 _SOFT = frozenset(",:()\n–—-")  # noqa: RUF001  # the long dash is meant
 
 
@@ -55,8 +56,8 @@ def fold(text: str) -> str:
     return "".join(letter for letter in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(letter))
 
 
-def unleet(word: str) -> str | None:
-    """Return a word with its digits and signs read as the letters they look like; None where it has none or no letter."""
-    if word.isalpha() or not any(letter.isalpha() for letter in word):
-        return None
-    return word.translate(_LEET)
+def unleet(word: str) -> str:
+    """Return a word with drawn-out letters cut short, and with digits and signs among its letters read as what they look like."""
+    if any(letter.isalpha() for letter in word):
+        word = word.translate(_LEET)
+    return _DRAWN_OUT.sub(r"\1\1", word)
