@@ -53,6 +53,11 @@ def load_rules(path: Path | None = None) -> list[Rule]:
     return list(_read(path).rules)
 
 
+def find_phrases(text: str, phrases: tuple[str, ...]) -> bool:
+    """Say whether any of the phrases stands in a text, neither negated nor asked about; they may name the rules' vocabulary."""
+    return bool(phrases) and bool(_phrase_matcher(phrases)(text))
+
+
 class Matcher:
     """All rules, compiled: ``text -> ids of those that fire``."""
 
@@ -94,3 +99,9 @@ def _read(path: Path | None) -> Rules:
 @cache
 def _compiled() -> Matcher:
     return Matcher(_read(None))
+
+
+@cache
+def _phrase_matcher(phrases: tuple[str, ...]) -> Matcher:
+    rule = Rule.model_construct(id="phrases", phrases=phrases, always=False)  # needs no examples: it is no red flag
+    return Matcher(_read(None).model_copy(update={"rules": (rule,)}))

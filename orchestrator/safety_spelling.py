@@ -31,17 +31,11 @@ class Speller:
         """Return the word that was meant, or None where there is no near one."""
         if not SHORT <= len(word) <= LONGEST or word in self._real or not word.isalpha():
             return None
-        nearest, best = None, _slips(word) + 1
-        for form in _shortened(word):
-            for candidate in self._shortened.get(form, ()):
-                # The first letter is seldom mistyped, and words that differ there are mostly other words.
-                if candidate[0] != word[0]:
-                    continue
-                allowed = min(_slips(candidate), best - 1)
-                distance = OSA.distance(word, candidate, score_cutoff=allowed) if allowed else 1
-                if distance <= allowed:
-                    nearest, best = candidate, int(distance)
-        return nearest
+        near = {candidate for form in _shortened(word) for candidate in self._shortened.get(form, ())}
+        # The first letter is seldom mistyped, and words that differ there are mostly other words.
+        slips = [(OSA.distance(word, candidate), candidate) for candidate in near if candidate[0] == word[0]]
+        slips = [(count, candidate) for count, candidate in slips if count <= min(_slips(word), _slips(candidate))]
+        return min(slips)[1] if slips else None
 
 
 def _slips(word: str) -> int:
