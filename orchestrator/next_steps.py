@@ -19,15 +19,6 @@ from orchestrator.schema import NextStep, Record, Severity
 Language = Literal["en", "es"]
 TEMPLATES = Path(str(resources.files("orchestrator") / "next_steps.yaml"))
 WITHIN = {Severity.EMERGENCY: 5, Severity.URGENT: 60, Severity.ROUTINE: 1440}  # minutes in which a person acts at the latest
-# Words of one language that the other has not, and that hardly a sentence does without.
-_SPANISH = frozenset(
-    "el los las una unos que del por para con pero como muy mi su se le les lo al y esta este estoy tengo hola gracias cuando porque desde mis sus ha he"
-    " era son fue hay ya tiene despues".split()
-)
-_ENGLISH = frozenset(
-    "the and of to in is it that my was for on with have had you your i but this not at are be from they we she her his an or if just can"
-    " been what do did so".split()
-)
 
 
 class Template(Record):
@@ -50,6 +41,7 @@ class Templates(Record):
     """``next_steps.yaml``: the texts in order of precedence, and when a pharmacist last reviewed them."""
 
     reviewed: dt.date
+    words: dict[Language, Listed]  # short words that one language has and the other has not
     steps: tuple[Template, ...]
 
     @model_validator(mode="after")
@@ -70,8 +62,8 @@ def next_step(text: str, severity: Severity, flags: tuple[str, ...]) -> NextStep
 def language(text: str) -> Language:
     """Return the language most of a message's short words are of; English where they tell nothing."""
     words = read_words(text).words
-    spanish, english = sum(word in _SPANISH for word in words), sum(word in _ENGLISH for word in words)
-    return "es" if spanish > english else "en"
+    own = load_templates().words
+    return "es" if sum(word in own["es"] for word in words) > sum(word in own["en"] for word in words) else "en"
 
 
 @cache

@@ -34,7 +34,7 @@ class Rule(Record):
 
 
 class Rules(Record):
-    """The whole file: the rules, the vocabulary their phrases name, the cues of negation and of hypothesis, the words found in any spelling."""
+    """The whole file: the rules and their vocabulary, the cues of negation and hypothesis, the words found in any spelling."""
 
     context: dict[str, Cues]
     misspelt: Listed
@@ -50,7 +50,17 @@ def red_flags(text: str) -> tuple[str, ...]:
 
 def load_rules(path: Path | None = None) -> list[Rule]:
     """Read the rules; ``path`` defaults to the packaged ``red_flags.yaml``. Raise ``ReleaseError`` for a file that does not hold them."""
-    return list(_read(path).rules)
+    return list(read_rules(path).rules)
+
+
+@cache
+def read_rules(path: Path | None = None) -> Rules:
+    """Read the whole file; raise ``ReleaseError`` where it does not hold what it must."""
+    path = path or Path(str(resources.files("orchestrator") / "red_flags.yaml"))
+    try:
+        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ReleaseError(f"{path}: not a file of red flags: {error}") from None
 
 
 def find_phrases(text: str, phrases: tuple[str, ...]) -> bool:
@@ -88,20 +98,12 @@ def _phrases(rule: Rule, lexicon: Lexicon) -> tuple[Phrase, ...]:
         raise ReleaseError(f"red_flags.yaml: rule {rule.id}: {error}") from None
 
 
-def _read(path: Path | None) -> Rules:
-    path = path or Path(str(resources.files("orchestrator") / "red_flags.yaml"))
-    try:
-        return Rules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ReleaseError(f"{path}: not a file of red flags: {error}") from None
-
-
 @cache
 def _compiled() -> Matcher:
-    return Matcher(_read(None))
+    return Matcher(read_rules())
 
 
 @cache
 def _phrase_matcher(phrases: tuple[str, ...]) -> Matcher:
-    rule = Rule.model_construct(id="phrases", phrases=phrases, always=False)  # needs no examples: it is no red flag
-    return Matcher(_read(None).model_copy(update={"rules": (rule,)}))
+    rule = Rule.model_construct(id="phrases", reason="", phrases=phrases, fires=(), silent=())  # needs no examples: it is no red flag
+    return Matcher(read_rules().model_copy(update={"rules": (rule,)}))

@@ -42,7 +42,8 @@ class Context(NamedTuple):
     @classmethod
     def compile(cls, cues: Cues, lexicon: Lexicon) -> Context:
         """Take the words of the cues into the lexicon."""
-        return cls(*(lexicon.element(words) for words in (cues.cues, cues.unless, cues.until, cues.after_pause)), cues.scope)
+        cue, unless, until, after_pause = map(lexicon.element, (cues.cues, cues.unless, cues.until, cues.after_pause))
+        return cls(cue, unless, until, after_pause, cues.scope)
 
     def read(self, message: Words, at: Positions) -> tuple[int, int]:
         """Return two masks: the cues themselves, and the words in the scope of one."""

@@ -11,7 +11,7 @@ A phrase is a row of elements, parted by blanks:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ class Lexicon:
             absent = absent or part.startswith("!")
             steps.append(Step(self.element(part.lstrip("!").split("|")), gap, absent))
             gap, absent = 0, False
-        if not steps or steps[0].absent or steps[0].gap or _GAP.fullmatch(text.split()[-1]):
+        if not steps or steps[0].absent or steps[0].gap or _GAP.fullmatch(text.rsplit(maxsplit=1)[-1]):
             raise ValueError(f"{text!r} is no phrase: it begins and ends with a word")
         needed = 0
         for step in steps:
@@ -92,7 +92,7 @@ class Lexicon:
                 self._add(word, number)
         return self._numbers[words]
 
-    def reader(self, speller: Speller) -> lru_cache[frozenset[int]]:
+    def reader(self, speller: Speller) -> Callable[[str], frozenset[int]]:
         """Return what says which elements a word is; ``speller`` finds the word that a misspelt one was meant to be."""
 
         @lru_cache(maxsize=_REMEMBERED)

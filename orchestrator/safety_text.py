@@ -12,16 +12,16 @@ BREAK = "."  # what stands among the words where a sentence ends
 
 # Letters of other alphabets that look like Latin ones; NFKC has brought full-width and mathematical letters home by then.
 _LOOKALIKES = str.maketrans(
-    "аеорсухіјѕԁһӏԛԝвкмнтαεορτυικνχ"  # noqa: RUF001  # the lookalikes themselves
-    "’‘ʼ`´′ı",  # noqa: RUF001  # as above
-    "aeopcyxijsdhlqwbkmhtaeoptuiknx"
-    "''''''i",
+    "аеорсухіјѕԁһӏԛԝвкмнтαεορτυικνχ’‘ʼ`´′ı",  # noqa: RUF001  # as above
+    "aeopcyxijsdhlqwbkmhtaeoptuiknx''''''i",
 )
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]")
-_TOKEN = re.compile(r"\d+[.,]\d+|[\w'$@]+|[.!?;¿¡…]|\n[ \t]*\n|[,:()\n–—-]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff]"
+)
+_TOKEN = re.compile(r"\d+[.,]\d+|[\w'$@]+|[.!?;¿¡…]|\n[ \t]*\n|[,:()\n\u2013\u2014-]")
 _LEET = str.maketrans("013457$@", "oieastsa")
 _DRAWN_OUT = re.compile(r"(.)\1{2,}")
-_SOFT = frozenset(",:()\n–—-")  # noqa: RUF001  # the long dash is meant
+_SOFT = frozenset(",:()\n\u2013\u2014-")  # pauses within a sentence; the two escapes are the long dashes
 
 
 class Words(NamedTuple):
@@ -36,13 +36,13 @@ def read_words(text: str) -> Words:
     """Return the words of the first ``MAX_CHARS`` characters: folded to plain letters, without apostrophes."""
     words: list[str] = []
     breaks = pauses = 0
-    for token in _TOKEN.findall(fold(text[:MAX_CHARS])):
-        if token[0].isalnum() or len(token) > 1 and token.strip():
-            if word := token.replace("'", ""):
+    for piece in _TOKEN.findall(fold(text[:MAX_CHARS])):
+        if piece[0].isalnum() or (len(piece) > 1 and piece.strip()):
+            if word := piece.replace("'", ""):
                 words.append(word)
-        elif token in _SOFT:
+        elif piece in _SOFT:
             pauses |= 1 << len(words)
-        elif words and words[-1] != BREAK and token not in "'$@_":
+        elif words and words[-1] != BREAK and piece not in "'$@_":
             breaks |= 1 << len(words)
             words.append(BREAK)
     return Words(words, breaks, pauses)

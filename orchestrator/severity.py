@@ -81,7 +81,7 @@ class SeverityModel:
         try:
             return cls(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ReleaseError(f"{path}: not a severity model ({error}); train it with `python -m evals.workflows.severity --train`") from None
+            raise ReleaseError(f"{path}: not a severity model ({error}); train it: `python -m evals.workflows.severity --train`") from None
 
     def __call__(self, text: str) -> dict[Severity, float]:
         """Return the calibrated probability of every severity."""
@@ -94,7 +94,8 @@ def judge(text: str, flags: tuple[str, ...]) -> SeverityJudgement:
     """Return how soon a person must act on a safety message, given the red flags that fired on it."""
     probabilities = load_model()(text)
     severity = cheapest(np.array(list(probabilities.values())), load_policy())
-    reasons = [f"the model: {', '.join(f'{name.value} {share:.2f}' for name, share in probabilities.items())}; {severity.value} costs least"]
+    shares = ", ".join(f"{name.value} {share:.2f}" for name, share in probabilities.items())
+    reasons = [f"the model: {shares}; {severity.value} costs least"]
     for rule, why in floors(text, flags):
         reasons.append(f"{rule.severity.value} at least: {rule.reason} ({why})")
         severity = graver(severity, rule.severity)

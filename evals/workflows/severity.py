@@ -27,6 +27,7 @@ from orchestrator.schema import Severity
 from orchestrator.severity import MODEL, SEVERITIES, SeverityModel, cheapest, floors, graver, load_policy
 
 TRAINED_ON = (Split.DEV, Split.CALIBRATION)
+WAYS = ("rules and model", "model alone", "rules alone", "former rules", "always urgent")  # the first is served
 SEED = 20261123  # of params.yaml
 Codes = NDArray[np.int_]
 
@@ -81,13 +82,15 @@ def render(figures: dict[str, Any]) -> str:
     lines = []
     for sample, ways in figures.items():
         n = next(iter(ways.values()))["cost"]["n"]
-        lines += [f"{sample} ({n} safety messages)", f"{'':22}{'mean cost':>22}{'emergency recall':>24}{'accuracy':>10}{'judged e/u/r':>16}"]
+        lines.append(f"{sample} ({n} safety messages)")
+        lines.append(f"{'':22}{'mean cost':>22}{'emergency recall':>24}{'accuracy':>10}{'judged e/u/r':>16}")
         for way, found in ways.items():
             cost, recall = Estimate(**found["cost"]), Estimate(**found["emergency_recall"])
             judged = "/".join(str(sum(row[k] for row in found["confusion"])) for k in range(len(SEVERITIES)))
             lines.append(f"{way:22}{_shown(cost, 2):>22}{_shown(recall, 3):>24}{found['accuracy']['value']:>10.3f}{judged:>16}")
         lines.append("rules and model, true by judged (" + ", ".join(SEVERITIES) + ")")
-        lines += [f"  {name.value:10}" + "".join(f"{count:6}" for count in row) for name, row in _named(ways["rules and model"]["confusion"])]
+        served = zip(SEVERITIES, ways["rules and model"]["confusion"], strict=True)
+        lines += [f"  {name.value:10}" + "".join(f"{count:6}" for count in row) for name, row in served]
         lines.append("")
     return "\n".join(lines)
 
@@ -95,7 +98,7 @@ def render(figures: dict[str, Any]) -> str:
 def _ways(sample: Sample) -> dict[str, Codes]:
     """Return what each way to judge says of the sample, as indices into ``SEVERITIES``."""
     policy = load_policy()
-    ways: dict[str, list[Severity]] = {name: [] for name in ("rules and model", "model alone", "rules alone", "former rules", "always urgent")}
+    ways: dict[str, list[Severity]] = {name: [] for name in WAYS}
     for row, probabilities in zip(sample.rows, sample.probabilities, strict=True):
         flags = red_flags(row.message)
         floor = Severity.URGENT if flags else Severity.ROUTINE
@@ -169,10 +172,6 @@ def _in_order(alphabetical: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _shown(estimate: Estimate, digits: int) -> str:
     return f"{estimate.value:.{digits}f} ({estimate.low:.{digits}f}-{estimate.high:.{digits}f})"
-
-
-def _named(confusion: list[list[int]]) -> list[tuple[Severity, list[int]]]:
-    return list(zip(SEVERITIES, confusion, strict=True))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@ import pytest
 
 from orchestrator.knowledge_base import KnowledgeBase, load_articles
 from orchestrator.redact import luhn, redact
-from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Severity, Source, Usage
+from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Source, Usage
 from orchestrator.workflows.informational import CONTACT, Informational
-from orchestrator.workflows.safety_compliance import SafetyCompliance, judge_severity
 from orchestrator.workflows.service_action import Intent, LocalOrders, ServiceAction, find_intent, find_slots
 
 
@@ -93,29 +92,6 @@ def test_a_known_order_is_looked_up_and_a_missing_number_is_asked_for():
     assert found.details["ticket"]["order"] == {"status": "shipped"}
     asked = workflow(Message(text="where is my parcel"), classified(Category.SERVICE_ACTION))
     assert asked.next_step.action == "ask_order_number"
-
-
-@pytest.mark.parametrize(
-    ("text", "severity"),
-    [
-        ("she can't breathe after the nut tablets", Severity.EMERGENCY),
-        ("I was given the wrong tablets", Severity.URGENT),
-        ("a slight metallic taste since starting it", Severity.ROUTINE),
-    ],
-)
-def test_severity_by_transparent_rules(text, severity):
-    assert judge_severity(text, ()) == severity
-
-
-def test_an_emergency_is_told_to_call_first_and_the_record_is_redacted():
-    message = Message(text="can't breathe. Reach me on 07700 900123 or jo@example.org")
-    result = SafetyCompliance()(message, classified(Category.SAFETY_COMPLIANCE, flags=("airway",), review=True))
-    record = result.details["compliance"]
-    assert "emergency number" in result.next_step.message
-    assert record["urgent"]
-    assert "jo@example.org" not in str(record)
-    assert "900123" not in str(record)
-    assert record["to_be_confirmed"]
 
 
 @pytest.mark.parametrize(
