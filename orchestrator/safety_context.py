@@ -52,7 +52,7 @@ class Context(NamedTuple):
             return 0, 0
         cues &= ~(at.starts_of(self.unless) >> 1)
         stops = message.breaks | at.starts_of(self.until) | (at.starts_of(self.after_pause) & message.pauses)
-        covered = reached = cues
+        covered, reached = 0, cues  # a cue does not cover itself: "not breathing" is a phrase
         for _ in range(self.scope):
             reached = (reached << 1) & ~stops
             covered |= reached
