@@ -200,6 +200,8 @@ def test_a_message_is_answered_in_its_language(text, expected):
 
 def test_texts_that_leave_a_severity_out_are_refused_by_name(tmp_path):
     path = tmp_path / "steps.yaml"
-    path.write_text("reviewed: 2026-11-26\nwords: {en: the, es: el}\nsteps: [{id: a, severity: [urgent], action: a, eta_minutes: 5, en: x, es: x}]")
+    path.write_text(
+        "reviewed: 2026-11-26\nwords: {en: the, es: el}\nsteps: [{id: a, severity: [urgent], action: a, eta_minutes: 5, en: x, es: x}]"
+    )
     with pytest.raises(ReleaseError, match=r"steps\.yaml(.|\n)*no text for emergency"):
         load_templates(path)
