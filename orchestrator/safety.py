@@ -76,18 +76,19 @@ class Matcher:
         self._lexicon = Lexicon(rules.vocabulary)
         self._contexts = tuple(Context.compile(cues, self._lexicon) for cues in rules.context.values())
         self._rules = tuple((rule, _phrases(rule, self._lexicon)) for rule in rules.rules)
-        self._elements = self._lexicon.reader(Speller(rules.misspelt, rules.real_words))
+        self._known = self._lexicon.reader(Speller(rules.misspelt, rules.real_words))
 
     def __call__(self, text: str) -> tuple[str, ...]:
         """Return the ids of the rules that fire on a text, in the order of the file."""
         message = read_words(text)
-        at = Positions.read(message, self._elements, self._lexicon)
+        at = Positions.read(message, self._known, self._lexicon)
         cues, covered = read_contexts(self._contexts, message, at)
         careful = at._replace(barriers=message.breaks | cues)
+        missing = ~at.present
         return tuple(
             rule.id
             for rule, phrases in self._rules
-            if any(at.starts(phrase) if rule.always else careful.starts(phrase) & ~covered for phrase in phrases)
+            if any(at.starts(phrase) if rule.always else careful.starts(phrase) & ~covered for phrase in phrases if not phrase.needed & missing)
         )
 
 

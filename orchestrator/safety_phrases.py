@@ -38,11 +38,12 @@ class Phrase(NamedTuple):
     needed: int
 
 
-class Several(NamedTuple):
-    """An alternative of several words: the element it belongs to, and the elements its words are."""
+class Known(NamedTuple):
+    """What a word is: elements, also as a mask, and those of them that are the rarest word of alternatives of several words."""
 
-    element: int
-    words: tuple[int, ...]
+    elements: tuple[int, ...]
+    mask: int
+    rarest: tuple[int, ...]
 
 
 class Lexicon:
@@ -54,7 +55,8 @@ class Lexicon:
         self._numbers: dict[tuple[str, ...], int] = {}
         self._literal: dict[str, set[int]] = {}
         self._at_least: dict[int, set[int]] = {}  # elements by the number from which on a number is one
-        self.several: dict[int, list[Several]] = {}  # by the longest of the words: it is the rarest as a rule
+        # Alternatives of several words: by the element of the longest, the rarest as a rule, the elements of all and what they are.
+        self.several: dict[int, dict[tuple[int, ...], list[int]]] = {}
 
     def __len__(self) -> int:
         """Return the number of elements."""
@@ -92,37 +94,37 @@ class Lexicon:
                 self._add(word, number)
         return self._numbers[words]
 
-    def reader(self, speller: Speller) -> Callable[[str], frozenset[int]]:
+    def reader(self, speller: Speller) -> Callable[[str], Known]:
         """Return what says which elements a word is; ``speller`` finds the word that a misspelt one was meant to be."""
 
         @lru_cache(maxsize=_REMEMBERED)
-        def elements(word: str) -> frozenset[int]:
+        def known(word: str) -> Known:
             found = self._known(word)
             if not found and (plain := unleet(word)) != word:
                 found = self._known(plain)
             if not found and (meant := speller(unleet(word))):
                 found = self._known(meant)
-            return found
+            return Known(tuple(found), sum(1 << element for element in found), tuple(found & self.several.keys()))
 
-        return elements
+        return known
 
     def _add(self, word: str, number: int) -> None:
         if "_" in word:
             parts = word.split("_")
             words = tuple(self.element([part]) for part in parts)
             rarest = words[parts.index(max(parts, key=len))]
-            self.several.setdefault(rarest, []).append(Several(number, words))
+            self.several.setdefault(rarest, {}).setdefault(words, []).append(number)
         elif word.startswith("#"):
             self._at_least.setdefault(int(word.strip("#+")), set()).add(number)
         else:
             self._literal.setdefault(word, set()).add(number)
 
-    def _known(self, word: str) -> frozenset[int]:
+    def _known(self, word: str) -> set[int]:
         found = set(self._literal.get(word, ()))
         if word.isdecimal():
             value = int(word[:9])  # more digits count no more
             found.update(number for least, numbers in self._at_least.items() if value >= least for number in numbers)
-        return frozenset(found)
+        return found
 
     def _resolve(self, alternatives: Iterable[str]) -> set[str]:
         found: set[str] = set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from orchestrator.safety_phrases import ANYWHERE, Lexicon, Phrase
+from orchestrator.safety_phrases import ANYWHERE, Known, Lexicon, Phrase
 from orchestrator.safety_text import Words
 
 
@@ -23,29 +23,30 @@ class Positions(NamedTuple):
     barriers: int  # words that no phrase reaches over
 
     @classmethod
-    def read(cls, message: Words, elements: Callable[[str], frozenset[int]], lexicon: Lexicon) -> Positions:
-        """Look up every word of a message."""
-        where = [0] * len(lexicon)
-        seen: set[int] = set()
+    def read(cls, message: Words, known: Callable[[str], Known], lexicon: Lexicon) -> Positions:
+        """Look up every word of a message with what a lexicon's ``reader`` returned."""
+        places: dict[str, int] = {}
         for index, word in enumerate(message.words):
-            found = elements(word)
-            seen |= found
-            for element in found:
-                where[element] |= 1 << index
+            places[word] = places.get(word, 0) | 1 << index
+        where, present = [0] * len(lexicon), 0
+        rarest: set[int] = set()
+        for word, at in places.items():
+            elements, mask, rare = known(word)
+            for element in elements:
+                where[element] |= at
+            present |= mask
+            rarest.update(rare)
         longer: dict[int, list[tuple[int, int]]] = {}
-        present = 0
-        for element in seen:
-            present |= 1 << element
-            for several in lexicon.several.get(element, ()):
-                if at := _in_a_row(where, several.words):
-                    longer.setdefault(several.element, []).append((at, len(several.words)))
-                    present |= 1 << several.element
+        for element in rarest:
+            for words, owners in lexicon.several[element].items():
+                if at := _in_a_row(where, words):
+                    for owner in owners:
+                        longer.setdefault(owner, []).append((at, len(words)))
+                        present |= 1 << owner
         return cls(where, longer, present, len(message.words), message.breaks)
 
     def starts(self, phrase: Phrase) -> int:
         """Return the words at which the phrase begins."""
-        if phrase.needed & ~self.present:
-            return 0
         reach = (1 << self.length) - 1  # where the element at hand may end
         at = 0
         for step in reversed(phrase.steps):
