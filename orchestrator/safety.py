@@ -84,12 +84,12 @@ class Matcher:
         at = Positions.read(message, self._known, self._lexicon)
         cues, covered = read_contexts(self._contexts, message, at)
         careful = at._replace(barriers=message.breaks | cues)
-        missing = ~at.present
-        return tuple(
-            rule.id
-            for rule, phrases in self._rules
-            if any(at.starts(phrase) if rule.always else careful.starts(phrase) & ~covered for phrase in phrases if not phrase.needed & missing)
-        )
+        fired = []
+        for rule, phrases in self._rules:
+            possible = (phrase for phrase in phrases if not phrase.needed & ~at.present)
+            if any(at.starts(phrase) if rule.always else careful.starts(phrase) & ~covered for phrase in possible):
+                fired.append(rule.id)
+        return tuple(fired)
 
 
 def _phrases(rule: Rule, lexicon: Lexicon) -> tuple[Phrase, ...]:

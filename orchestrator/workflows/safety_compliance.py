@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.next_steps import next_step
+from orchestrator.next_steps import load_templates, next_step
 from orchestrator.redact import redact
 from orchestrator.schema import Category, Classification, Message, Severity, WorkflowResult
-from orchestrator.severity import judge, judge_severity
+from orchestrator.severity import judge, judge_severity, load_model, load_policy
 
 __all__ = ["SafetyCompliance", "judge_severity"]
 
@@ -15,6 +15,12 @@ __all__ = ["SafetyCompliance", "judge_severity"]
 @dataclass(frozen=True)
 class SafetyCompliance:
     """Write the compliance record, flag it and put it on the escalation queue."""
+
+    def __post_init__(self) -> None:
+        """Read the files now: one that is broken stops the start of a service and not its first emergency."""
+        load_policy()
+        load_model()
+        load_templates()
 
     def __call__(self, message: Message, classification: Classification, /) -> WorkflowResult:
         """Return the record (redacted), its severity with the reasons, and the reviewed text for the customer."""
