@@ -1,0 +1,103 @@
+"""Ids of letters and digits after a cue: ``Rx# C-4471 -> PRESCRIPTION``, ``member id XJ 220 114 -> MEMBER``, ``order 40-7765 -> ORDER``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.pii import numerals
+from orchestrator.pii.kinds import Kind, Span
+from orchestrator.pii.reading import Reading
+
+# What a word speaks of. KEEP (None) takes lots and codes of medicines away from everybody else.
+_CUES: dict[str, Kind | None] = {
+    **dict.fromkeys(("rx", "prescription", "script", "refill", "receta", "prescripción"), Kind.PRESCRIPTION),
+    **dict.fromkeys(
+        (
+            *("member", "membership", "policy", "insurance", "subscriber", "medicare", "medicaid", "patient", "pt", "customer", "client"),
+            *("loyalty", "account", "acct", "mrn", "beneficiary", "group", "plan", "hospital", "socio", "socia", "afiliado", "afiliada"),
+            *("póliza", "poliza", "asegurado", "asegurada", "sanitaria", "cliente", "paciente", "seguro", "cip"),
+        ),
+        Kind.MEMBER,
+    ),
+    **dict.fromkeys(
+        (
+            *("order", "orders", "pedido", "orden", "po", "invoice", "factura", "tracking", "parcel", "package", "shipment", "confirmation"),
+            *("booking", "reference", "ref", "case", "ticket", "return", "seguimiento"),
+        ),
+        Kind.ORDER,
+    ),
+    **dict.fromkeys(("lot", "lots", "batch", "lote", "ndc", "barcode", "serial", "exp", "expiry", "ean", "gtin"), None),
+}
+_SAYS_NUMBER = r"number|no|num|nr|id|ids|code|ref|reference|número|numero|nº|núm"
+_FILLER = re.compile(
+    rf"(?i)((?:[\s:#=.,()'\u2019-]{{1,4}}(?:{_SAYS_NUMBER}|is|it|its|s|es|era|um|uh|er|the|my|mi|card|plan|de|del|la|el|on|box|bottle|label"
+    r"|for|this|that|was|reads|says|starts|with|ending|insurance|policy|group|member|rx|order|prescription|receta|pedido|socio|póliza)\b){0,8})"
+    r"[\s:#=.,('\u2019-]{0,4}"
+)
+_EXPLICIT = re.compile(rf"(?i)#|\b(?:{_SAYS_NUMBER})\b")
+_PIECE = re.compile(r"[^\W_]+")
+_GAP = re.compile(r"[ \u00a0]?[-/.]?[ \u00a0]?")
+_UNIT = re.compile(r"(?i)\d+(?:mg|mcg|ml|g|kg|iu|st|nd|rd|th|am|pm|x)|.*:")
+_COUNTED = re.compile(
+    r"(?i) ?(?:%|:\d|(?:mg|mcg|ml|tab(?:let)?s?|caps(?:ules)?|pills?|boxes|packs?|bottles?|days?|weeks?|months?|times|people|dollars|pounds)\b)"
+)
+_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+_MOST_PIECES = 24  # an id said letter by letter
+
+
+def find_codes(reading: Reading) -> Iterator[tuple[int, int, Kind | None]]:
+    """Yield ids after their cue; a kind of None marks what must stay."""
+    if not reading.has_digit and not reading.holds & numerals.WORDS:
+        return
+    for word in reading.words:
+        if word.lower not in _CUES:
+            continue
+        filler = _FILLER.match(reading.text, word.end)
+        if filler is None or (filler.end() == word.end and word.end < len(reading.text)):
+            continue
+        kind = _CUES[word.lower]
+        explicit = _EXPLICIT.search(filler.group()) is not None or reading.text[filler.end() - 1] == "#"
+        end = _value_end(reading.text, filler.end(), fewest=3 if explicit or kind is None else 4 if kind == Kind.ORDER else 5)
+        if end:
+            yield filler.end(), end, kind
+
+
+def find_hashes(reading: Reading) -> Iterator[Span]:
+    """Yield numbers after a bare ``#``, which are orders."""
+    if "#" in reading.text:
+        for match in re.finditer(r"#[A-Z]{0,3}-?\d{4,12}\b", reading.text):
+            yield Span(match.start() + 1, match.end(), Kind.ORDER)
+
+
+def _value_end(text: str, start: int, *, fewest: int) -> int | None:
+    """Return where the id that begins here ends, None where there is none or it has too few digits."""
+    end, digits, previous, position = None, 0, "", start
+    for _ in range(_MOST_PIECES):
+        piece = _PIECE.match(text, position)
+        if piece is None or not _belongs(piece.group(), previous, text[position - 1 : position]):
+            break
+        if _UNIT.fullmatch(piece.group()) or _COUNTED.match(text, piece.end()):
+            break
+        said = numerals.digits_of([piece.group().lower()]) if piece.group().lower() in numerals.WORDS else ""
+        found = len(said) + sum(map(str.isdigit, piece.group()))
+        if found or piece.group().lower() in numerals.REPEATS:
+            digits, end = digits + found, piece.end()
+        previous = piece.group()
+        gap = _GAP.match(text, piece.end())
+        if gap is None or not gap.group():
+            break
+        position = gap.end()
+    return end if end and digits >= fewest and not _DATE.fullmatch(text, start, end) else None
+
+
+def _belongs(piece: str, previous: str, gap: str) -> bool:
+    """Say whether a piece can be a part of an id, after another piece and the last character of what parts them."""
+    if piece.lower() in numerals.WORDS or len(piece) == 1:
+        return True
+    if not any(map(str.isdigit, piece)):
+        return piece.isupper() and len(piece) <= 5
+    if not previous or gap not in {" ", "\u00a0"}:
+        return True
+    # "order 4471 2 boxes": a short number after a space is another number, unless all groups are short.
+    return len(piece) >= 3 or len(previous) <= len(piece) or previous.isalpha()

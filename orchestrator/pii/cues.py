@@ -1,0 +1,35 @@
+"""What the words before a number say it is: ``my member id is 4471-20 -> MEMBER``."""
+
+from __future__ import annotations
+
+import re
+
+from orchestrator.pii.kinds import Kind
+
+KEEP = "KEEP"  # lots, batches, national codes of medicines: they name no person, and a recall needs them
+_WINDOW = 56  # characters before a number in which a cue counts: "the number on my insurance card, let me see, it's"
+
+# The later of two cues counts, so "order number" must be read whole before "number" alone could make a phone of it.
+_NUMBER = r"(?:[ '#.:-]{0,3}\b(?:number|numero|número|no|num|nr|id|code|ref|reference|card)\b){0,3}"
+_PATTERNS = {
+    KEEP: r"(?:lots?|lotes?|batch(?:es)?|ndc|barcode|bar code|serial|expiry|expir(?:es|ation|y)|exp|ean|upc|gtin|licen[cs]e|caducidad|código nacional)",
+    Kind.IBAN: r"iban",
+    Kind.NHS: r"(?:nhs|national health)",
+    Kind.SSN: r"(?:ssn|social(?: security)?|seguridad social|national insurance|nino|ni number|dni|nie)",
+    Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number|tarjeta(?! sanitaria))",
+    Kind.PRESCRIPTION: r"(?:rx|prescriptions?|scripts?|recetas?|number on the (?:box|bottle|label|bag))",
+    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct|mrn|socio"
+    r"|hospital number|beneficiary|group|plan|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente|paciente|seguro|mutua)",
+    Kind.ORDER: r"(?:orders?|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case|ticket|seguimiento)",
+    Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial|callback|number"
+    r"|móvil|movil|celular|teléfono|telefono|número|numero|llam\w{1,6})",
+}
+_CUE = re.compile("(?i)\\b(?:" + "|".join(f"(?P<{kind}>{pattern}{_NUMBER})" for kind, pattern in _PATTERNS.items()) + ")\\b")
+
+
+def cue_before(text: str, start: int) -> str | None:
+    """Return the kind that the nearest cue before a place speaks of, ``KEEP`` for what must stay, None where there is none."""
+    found = None
+    for match in _CUE.finditer(text, max(0, start - _WINDOW), start):
+        found = match.lastgroup
+    return found

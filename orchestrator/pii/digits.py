@@ -1,0 +1,106 @@
+"""Runs of digits, written or said: cards, NHS and social security numbers, phones, and ids after a cue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from orchestrator.pii import numerals
+from orchestrator.pii.checksums import is_card, is_nhs
+from orchestrator.pii.cues import KEEP, cue_before
+from orchestrator.pii.kinds import Kind, Span
+from orchestrator.pii.phones import MOST_DIGITS, is_phone
+from orchestrator.pii.reading import Reading, Word
+
+# Digits and what parts them are disjoint, so a run is read in one pass.
+_RUN = re.compile(r"(?<![\w/])[+(]{0,2}\d+(?:[ .()\u00a0\u2010-\u2013-]{1,3}\d+)*")
+_PIECE = re.compile(r"\d+")
+_AFTER = re.compile(r"(?i)[/:\u00b0%a-z]|[.,]\d| ?(?:mg|mcg|ml|g|kg|iu|units?|tab(?:let)?s?|caps(?:ules)?|pills?|doses?|puffs?|drops?|percent)\b")
+_SSN = re.compile(r"\d{3}-\d{2}-\d{4}")
+_SPACED_NHS = re.compile(r"\d{3} \d{3} \d{4}")
+_LONGEST_PIECES = 19  # a card number said digit by digit
+_IDS = {Kind.MEMBER: 5, Kind.PRESCRIPTION: 5, Kind.ORDER: 4}  # fewest digits with a cue that need not mean a number
+
+
+def find_digit_runs(reading: Reading) -> Iterator[Span]:
+    """Yield what runs of digits are, by checksum, numbering plan and the words before them."""
+    if not reading.has_digit:
+        return
+    for run in _RUN.finditer(reading.text):
+        if sum(map(str.isdigit, run.group())) >= 4:
+            yield from _in_run(reading.text, run)
+
+
+def find_said_runs(reading: Reading) -> Iterator[Span]:
+    """Yield what numbers said in words are, numerals among them included: ``oh seven seven double five``."""
+    if len(reading.holds & numerals.WORDS) < 2:
+        return
+    run: list[Word] = []
+    for word in reading.words:
+        if run and reading.text[run[-1].end : word.start].strip(" ,.-\u00a0"):
+            yield from _said(reading.text, run)
+            run = []
+        if _is_said(word.lower) or (run and word.lower in {"y", "and"} and run[-1].lower not in {"y", "and"}):
+            run.append(word)
+        elif run:
+            yield from _said(reading.text, run)
+            run = []
+    yield from _said(reading.text, run)
+
+
+def _in_run(text: str, run: re.Match[str]) -> Iterator[Span]:
+    pieces = list(_PIECE.finditer(text, run.start(), run.end()))
+    while pieces and _AFTER.match(text, pieces[-1].end()):
+        pieces.pop()
+    if not pieces:
+        return
+    cue = cue_before(text, run.start())
+    if cue == KEEP:
+        return
+    first = 0
+    while first < len(pieces):
+        start = run.start() if first == 0 else pieces[first].start()
+        for last in range(min(len(pieces), first + _LONGEST_PIECES), first, -1):
+            end = pieces[last - 1].end()
+            kind = _kind(text[start:end], "".join(piece.group() for piece in pieces[first:last]), cue)
+            if kind:
+                yield Span(start, end, kind)
+                first = last
+                break
+        else:
+            first += 1
+
+
+def _kind(written: str, digits: str, cue: str | None) -> Kind | None:
+    n = len(digits)
+    if n > 19:
+        return None
+    if is_card(digits) or (cue == Kind.CARD and 14 <= n <= 19):
+        return Kind.CARD
+    if _SSN.fullmatch(written) or (cue == Kind.SSN and n in {4, 9}):
+        return Kind.SSN
+    if n == 10 and cue in {None, Kind.NHS} and (cue or _SPACED_NHS.fullmatch(written)) and (cue or is_nhs(digits)):
+        return Kind.NHS
+    for kind, fewest in _IDS.items():
+        if cue == kind:
+            return kind if n >= fewest else None
+    if is_phone(written, digits):
+        return Kind.PHONE
+    return Kind.PHONE if cue == Kind.PHONE and 7 <= n <= MOST_DIGITS else None
+
+
+def _is_said(word: str) -> bool:
+    return word in numerals.WORDS or (word.isascii() and word.isdigit()) or ("-" in word and all(map(_is_said, word.split("-"))))
+
+
+def _said(text: str, run: list[Word]) -> Iterator[Span]:
+    while run and run[-1].lower in {"y", "and", "o", "una"}:  # "or" and "a" in Spanish, where a number does not end
+        run = run[:-1]
+    if len(run) < 3 or not any(word.lower in numerals.WORDS or "-" in word.lower for word in run):
+        return
+    digits = numerals.digits_of([word.lower for word in run])
+    kind = _kind("", digits, cue_before(text, run[0].start)) if len(digits) >= 4 else None
+    if kind is None and 7 <= len(digits) <= MOST_DIGITS and cue_before(text, run[0].start) != KEEP:
+        kind = Kind.PHONE  # nobody says seven digits in a row that are a dose
+    if kind:
+        yield Span(run[0].start, run[-1].end, kind)
