@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 
 from orchestrator.pii import numerals
+from orchestrator.pii.births import MONTHS
 from orchestrator.pii.kinds import Kind, Span
-from orchestrator.pii.lexicon import cities, is_given, is_medicine, is_plain
+from orchestrator.pii.lexicon import cities, is_clearly_given, is_given, is_medicine, is_plain
 from orchestrator.pii.reading import Reading
 
 _SURE = frozenset(
@@ -68,13 +69,15 @@ def _streets(reading: Reading) -> Iterator[Span]:
     for index, word in enumerate(words):
         if word.lower not in _TYPES or index == 0:
             continue
+        if index + 1 < len(words) and words[index + 1].lower in _TYPES and reading.between(index, index + 1) == " ":
+            continue  # "Hyde Park Road": the later word is the type
         first = index - 1
         while first > max(-1, index - 1 - _MOST_WORDS) and not _is_number(words[first].lower) and _streetlike(reading, first):
             first -= 1
         if first < 0 or not _is_number(words[first].lower) or first == index - 1 or not _same_line(reading, first, index):
             continue
         if not all(words[k].text[:1].isupper() for k in range(first + 1, index)) and (
-            word.lower in _LIKELY and not word.text[:1].isupper() and any(is_plain(words[k].lower) for k in range(first + 1, index))
+            word.lower in _LIKELY and any(is_plain(words[k].lower) for k in range(first + 1, index))
         ):
             continue
         while first > 0 and _is_said(words[first - 1].lower) and _is_said(words[first].lower) and reading.between(first - 1, first) == " ":
@@ -139,6 +142,8 @@ def _back(reading: Reading, start: int) -> int:
     begin, steps = start, 0
     while index >= 0 and steps < 14 and _near(reading.text[reading.words[index].end : begin]):
         word = reading.words[index]
+        if is_clearly_given(word.lower) and "," in reading.text[word.end : begin]:
+            break  # "send it to Wilma, Croft 6"
         if is_medicine(word.lower) or not (word.text[:1].isupper() or _NUMBER.fullmatch(word.lower) or word.lower in _PARTICLES | _TYPES | _UNITS):
             break
         if is_plain(word.lower) and word.lower not in _TYPES | _UNITS | _SIDES | _PARTICLES and not word.text[:1].isupper():
@@ -188,9 +193,11 @@ def _town_end(reading: Reading, index: int) -> int:
 
 def _streetlike(reading: Reading, index: int) -> bool:
     word = reading.words[index]
+    if word.lower in MONTHS:
+        return False
     if word.text[:1].isupper() or word.lower in _SIDES | {"saint", "st", "old", "new", "high", "church", "station", "mill", "main"}:
         return True
-    return word.lower not in _NEVER and not is_medicine(word.lower) and len(word.lower) > 1
+    return word.lower not in _NEVER and "'" not in word.lower and not is_medicine(word.lower) and len(word.lower) > 1
 
 
 _NEVER = frozenset(

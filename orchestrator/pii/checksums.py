@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from orchestrator.pii.kinds import Kind, Span
-from orchestrator.pii.reading import Reading
+from orchestrator.pii.numerals import WORDS as NUMBERS
+from orchestrator.pii.numerals import digits_of
+from orchestrator.pii.reading import Reading, Word
 
 _IBAN = re.compile(r"(?i)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{1,4}){3,8}")
 _NATIONAL = re.compile(r"(?i)\b(?:\d{8}[ -]?[a-z]|[xyz][ -]?\d{7}[ -]?[a-z]|[a-z]{2} ?\d\d ?\d\d ?\d\d ?[a-d])\b")
@@ -24,6 +26,29 @@ def find_ibans(reading: Reading) -> Iterator[Span]:
             if end >= 15 and _iban(match.group()[:end]):
                 yield Span(match.start(), match.start() + end, Kind.IBAN)
                 break
+
+
+def find_said_ibans(reading: Reading) -> Iterator[Span]:
+    """Yield IBANs said letter by letter: ``g b 5 4 h l f x 4 2 6 0 ...``."""
+    words, index = reading.words, 0
+    while index + 10 < len(words):
+        if len(words[index].text) > 1:  # begins with the letters of its country
+            index += 1
+            continue
+        last, said = index, ""
+        while last < len(words) and len(said) < 34 and (last == index or words[last].start - words[last - 1].end <= 2):
+            lower = words[last].lower
+            piece = digits_of([lower]) if lower in NUMBERS else lower if len(lower) == 1 or lower.isdigit() else ""
+            if not piece:
+                break
+            said, last = said + piece, last + 1
+        if last - index >= 10 and len(said) >= 15 and said[:2].isalpha():
+            for shorter in range(last, index + 9, -1):
+                if _iban(_said(words[index:shorter])):
+                    yield Span(words[index].start, words[shorter - 1].end, Kind.IBAN)
+                    last = shorter
+                    break
+        index = max(last, index + 1)
 
 
 def find_national_numbers(reading: Reading) -> Iterator[Span]:
@@ -54,6 +79,10 @@ def _iban(number: str) -> bool:
     from stdnum import iban
 
     return bool(iban.is_valid(number, check_country=False))
+
+
+def _said(words: Sequence[Word]) -> str:
+    return "".join(digits_of([word.lower]) if word.lower in NUMBERS else word.lower for word in words)
 
 
 def _national(number: str) -> bool:

@@ -16,13 +16,13 @@ _CUES: dict[str, Kind | None] = {
         (
             *("member", "membership", "policy", "insurance", "subscriber", "medicare", "medicaid", "patient", "pt", "customer", "client"),
             *("loyalty", "account", "acct", "mrn", "beneficiary", "group", "plan", "hospital", "socio", "socia", "afiliado", "afiliada"),
-            *("póliza", "poliza", "asegurado", "asegurada", "sanitaria", "cliente", "paciente", "seguro", "cip"),
+            *("miembro", "nsocio", "póliza", "poliza", "asegurado", "asegurada", "sanitaria", "cliente", "paciente", "seguro", "cip"),
         ),
         Kind.MEMBER,
     ),
     **dict.fromkeys(
         (
-            *("order", "orders", "pedido", "orden", "po", "invoice", "factura", "tracking", "parcel", "package", "shipment", "confirmation"),
+            *("order", "orders", "ord", "pedido", "orden", "po", "invoice", "factura", "tracking", "parcel", "package", "shipment", "confirmation"),
             *("booking", "reference", "ref", "case", "ticket", "return", "seguimiento"),
         ),
         Kind.ORDER,
@@ -81,7 +81,8 @@ def _value_end(text: str, start: int, *, fewest: int) -> int | None:
             break
         said = numerals.digits_of([piece.group().lower()]) if piece.group().lower() in numerals.WORDS else ""
         found = len(said) + sum(map(str.isdigit, piece.group()))
-        if found or piece.group().lower() in numerals.REPEATS:
+        attached = position > start and not text[position - 1].isspace()  # "POL/727483/K"
+        if found or piece.group().lower() in numerals.REPEATS or (attached and end):
             digits, end = digits + found, piece.end()
         previous = piece.group()
         gap = _GAP.match(text, piece.end())
@@ -93,7 +94,9 @@ def _value_end(text: str, start: int, *, fewest: int) -> int | None:
 
 def _belongs(piece: str, previous: str, gap: str) -> bool:
     """Say whether a piece can be a part of an id, after another piece and the last character of what parts them."""
-    if piece.lower() in numerals.WORDS or len(piece) == 1:
+    if piece.lower() in numerals.WORDS:
+        return not (previous.isdigit() and len(previous) > 1 and gap in {" ", "\u00a0"})  # "PO 7731 four arrived"
+    if len(piece) == 1:
         return True
     if not any(map(str.isdigit, piece)):
         return piece.isupper() and len(piece) <= 5

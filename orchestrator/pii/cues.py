@@ -15,16 +15,28 @@ _PATTERNS = {
     KEEP: r"(?:lots?|lotes?|batch(?:es)?|ndc|barcode|bar code|serial|expiry|expir(?:es|ation|y)|exp|ean|upc|gtin|licen[cs]e|caducidad|código nacional)",
     Kind.IBAN: r"iban",
     Kind.NHS: r"(?:nhs|national health)",
-    Kind.SSN: r"(?:ssn|social(?: security)?|seguridad social|national insurance|nino|ni number|dni|nie)",
+    Kind.SSN: r"(?:ssn|ss|soc|social(?: security)?(?: n)?|seguridad social|national insurance|nino|ni number|dni|nie)",
     Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number|tarjeta(?! sanitaria))",
     Kind.PRESCRIPTION: r"(?:rx|prescriptions?|scripts?|recetas?|number on the (?:box|bottle|label|bag))",
-    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct|mrn|socio"
+    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct|mrn|miembro|nsocio|n?socio"
     r"|hospital number|beneficiary|group|plan|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente|paciente|seguro|mutua)",
-    Kind.ORDER: r"(?:orders?|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case|ticket|seguimiento)",
+    Kind.ORDER: r"(?:orders?|ord|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case|ticket|seguimiento)",
     Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial|callback|number"
     r"|móvil|movil|celular|teléfono|telefono|número|numero|llam\w{1,6})",
 }
 _CUE = re.compile("(?i)\\b(?:" + "|".join(f"(?P<{kind}>{pattern}{_NUMBER})" for kind, pattern in _PATTERNS.items()) + ")\\b")
+
+
+_AFTER = re.compile(
+    r"(?i)[ .,(]{1,3}(?:(?:is|as|es|for|that's|=|my|mi|the|our|número|de) ){0,3}"
+    rf"(?:(?P<SSN>{_PATTERNS[Kind.SSN]})|(?P<NHS>{_PATTERNS[Kind.NHS]})|(?P<MEMBER>member|policy|socio)|(?P<PHONE>phone|mobile|cell|tel|móvil|teléfono))\b"
+)
+
+
+def cue_after(text: str, end: int) -> str | None:
+    """Return the kind that the words right after a number speak of: ``650173865 as my social``."""
+    match = _AFTER.match(text, end)
+    return match.lastgroup if match else None
 
 
 def cue_before(text: str, start: int) -> str | None:

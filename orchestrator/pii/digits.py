@@ -7,28 +7,34 @@ from collections.abc import Iterator
 
 from orchestrator.pii import numerals
 from orchestrator.pii.checksums import is_card, is_nhs
-from orchestrator.pii.cues import KEEP, cue_before
+from orchestrator.pii.cues import KEEP, cue_after, cue_before
 from orchestrator.pii.kinds import Kind, Span
 from orchestrator.pii.phones import MOST_DIGITS, is_phone
 from orchestrator.pii.reading import Reading, Word
 
 # Digits and what parts them are disjoint, so a run is read in one pass.
-_RUN = re.compile(r"(?<![\w/])[+(]{0,2}\d+(?:[ .()\u00a0\u2010-\u2013-]{1,3}\d+)*")
+_RUN = re.compile(r"(?<![\w/$£€])(?<![$£€] )[+(]{0,2}\d+(?:[ .()\u00a0\u2010-\u2013-]{1,3}\d+)*")
 _PIECE = re.compile(r"\d+")
 _AFTER = re.compile(r"(?i)[/:\u00b0%a-z]|[.,]\d| ?(?:mg|mcg|ml|g|kg|iu|units?|tab(?:let)?s?|caps(?:ules)?|pills?|doses?|puffs?|drops?|percent)\b")
-_SSN = re.compile(r"\d{3}-\d{2}-\d{4}")
+_SSN = re.compile(r"\d{3}[ -]\d{2}[ -]\d{4}")
+_ATTACHED = re.compile(r"(?:[-/][A-Za-z0-9]{1,12}){1,3}")
+_SPACED = re.compile(r"\d(?: \d){6,}")
 _SPACED_NHS = re.compile(r"\d{3} \d{3} \d{4}")
+_MIXED = re.compile(r"\b[A-Z]{1,5}[-/]?\d{4,12}(?:[-/][A-Za-z0-9]{1,12}){0,3}\b")
 _LONGEST_PIECES = 19  # a card number said digit by digit
 _IDS = {Kind.MEMBER: 5, Kind.PRESCRIPTION: 5, Kind.ORDER: 4}  # fewest digits with a cue that need not mean a number
 
 
 def find_digit_runs(reading: Reading) -> Iterator[Span]:
-    """Yield what runs of digits are, by checksum, numbering plan and the words before them."""
+    """Yield what runs of digits are, by checksum, numbering plan and the words beside them."""
     if not reading.has_digit:
         return
+    last: Kind | None = None
     for run in _RUN.finditer(reading.text):
         if sum(map(str.isdigit, run.group())) >= 4:
-            yield from _in_run(reading.text, run)
+            for span in _in_run(reading.text, run, last):
+                last = span.kind
+                yield span
 
 
 def find_said_runs(reading: Reading) -> Iterator[Span]:
@@ -48,7 +54,18 @@ def find_said_runs(reading: Reading) -> Iterator[Span]:
     yield from _said(reading.text, run)
 
 
-def _in_run(text: str, run: re.Match[str]) -> Iterator[Span]:
+def find_mixed(reading: Reading) -> Iterator[Span]:
+    """Yield ids that begin with letters, where the words before say what they are: ``receta electrónica E83108985``."""
+    if not reading.has_digit:
+        return
+    for match in _MIXED.finditer(reading.text):
+        cue = cue_before(reading.text, match.start()) or cue_after(reading.text, match.end())
+        for kind in _IDS:
+            if cue == kind:
+                yield Span(match.start(), match.end(), kind)
+
+
+def _in_run(text: str, run: re.Match[str], last: Kind | None) -> Iterator[Span]:
     pieces = list(_PIECE.finditer(text, run.start(), run.end()))
     while pieces and _AFTER.match(text, pieces[-1].end()):
         pieces.pop()
@@ -57,21 +74,27 @@ def _in_run(text: str, run: re.Match[str]) -> Iterator[Span]:
     cue = cue_before(text, run.start())
     if cue == KEEP:
         return
+    if cue in {None, Kind.PHONE}:
+        cue = cue_after(text, pieces[-1].end()) or cue
     first = 0
     while first < len(pieces):
         start = run.start() if first == 0 else pieces[first].start()
-        for last in range(min(len(pieces), first + _LONGEST_PIECES), first, -1):
-            end = pieces[last - 1].end()
-            kind = _kind(text[start:end], "".join(piece.group() for piece in pieces[first:last]), cue)
+        for stop in range(min(len(pieces), first + _LONGEST_PIECES), first, -1):
+            end = pieces[stop - 1].end()
+            kind = _kind(text[start:end], "".join(piece.group() for piece in pieces[first:stop]), cue)
+            if kind is None and _SPACED.fullmatch(text, start, end):
+                kind = last or Kind.PHONE  # said digit by digit, so of the kind that was spoken of before
             if kind:
-                yield Span(start, end, kind)
-                first = last
+                attached = _ATTACHED.match(text, end) if kind in _IDS else None
+                yield Span(start, attached.end() if attached else end, kind)
+                first = stop
                 break
         else:
             first += 1
 
 
 def _kind(written: str, digits: str, cue: str | None) -> Kind | None:
+    """Return what digits are, given how they are written and what the words beside them speak of."""
     n = len(digits)
     if n > 19:
         return None
@@ -79,8 +102,10 @@ def _kind(written: str, digits: str, cue: str | None) -> Kind | None:
         return Kind.CARD
     if _SSN.fullmatch(written) or (cue == Kind.SSN and n in {4, 9}):
         return Kind.SSN
-    if n == 10 and cue in {None, Kind.NHS} and (cue or _SPACED_NHS.fullmatch(written)) and (cue or is_nhs(digits)):
+    if n == 10 and cue in {None, Kind.NHS} and (cue or (_SPACED_NHS.fullmatch(written) and is_nhs(digits))):
         return Kind.NHS
+    if cue == Kind.CARD and 7 <= n <= 12:
+        return Kind.MEMBER  # no bank's card is so short: an insurer's
     for kind, fewest in _IDS.items():
         if cue == kind:
             return kind if n >= fewest else None

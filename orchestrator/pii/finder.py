@@ -18,11 +18,13 @@ def find(text: str, *, orders: bool = False) -> tuple[Span, ...]:
     taken.add(emails.find_emails(reading))
     taken.add(emails.find_said_emails(reading))
     taken.add(checksums.find_ibans(reading))
+    taken.add(checksums.find_said_ibans(reading))
     taken.add(checksums.find_national_numbers(reading))
     for start, end, kind in codes.find_codes(reading):
         taken.take(start, end, kind)
     taken.add(births.find_births(reading))
     taken.add(addresses.find_addresses(reading))
+    taken.add(digits.find_mixed(reading))
     taken.add(digits.find_digit_runs(reading))
     taken.add(digits.find_said_runs(reading))
     taken.add(codes.find_hashes(reading))

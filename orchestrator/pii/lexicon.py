@@ -55,6 +55,11 @@ def is_medicine(word: str) -> bool:
     return word in _words("medicines") or (len(word) > 5 and _CLASS.fullmatch(word) is not None)
 
 
+def is_listed_plain(word: str) -> bool:
+    """Say whether a word in lower case is in the list of ordinary words, whatever its ending."""
+    return word in _words("ordinary")
+
+
 def is_plain(word: str) -> bool:
     """Say whether a word in lower case is an ordinary word, by list or by its ending, and no name of the lists."""
     if word in _words("ordinary"):

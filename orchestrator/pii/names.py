@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.pii.kinds import Kind, Span
-from orchestrator.pii.lexicon import is_clearly_given, is_given, is_medicine, is_mostly_given, is_plain, is_surname
+from orchestrator.pii.lexicon import is_clearly_given, is_given, is_listed_plain, is_medicine, is_mostly_given, is_plain, is_surname
 from orchestrator.pii.numerals import WORDS as NUMBERS
 from orchestrator.pii.reading import Reading
 
@@ -24,6 +24,10 @@ _GREETS = frozenset("dear hi hello hey hiya hola estimado estimada querido queri
 _CLOSES = frozenset("thanks thank regards cheers sincerely best yours thx ta gracias saludos atentamente love".split())
 _LETTER_CUES = frozenset("spelled spelt spell spelling that's thats surname name letras deletreo deletreado escribe apellido it's".split())
 _STOPS = frozenset("i and my the a subject re asunto hi hello dear thanks regards please mg ml nhs rx dob ssn uk usa ok tel email".split())
+_SAYS_NAME = frozenset({"name", "surname", "names", "nombre", "apellido", "apellidos", "name's", "names's", "surname's"})
+_INTRODUCES = frozenset({"i'm", "im", "it's", "its", "soy", "is", "am"})
+_SPEAKS_OF = frozenset({"for", "para", "behalf", "of", "with", "ask", "tell", "under", "from"})
+_CUES = _SAYS_NAME | _TITLES | _RELATIONS | _GREETS | _CLOSES | _INTRODUCES | _SPEAKS_OF | {"llamo", "llama", "named", "our"}
 _DISEASES = frozenset("disease syndrome palsy street road avenue wort wort's house hospital pharmacy medical clinic branch surgery store station school".split())
 _SAINTS = frozenset({"st", "saint", "san", "santa"})
 
@@ -31,12 +35,13 @@ _SAINTS = frozenset({"st", "saint", "san", "santa"})
 def find_names(reading: Reading) -> Iterator[Span]:
     """Yield names; overlapping ones are left to the caller."""
     for index, word in enumerate(reading.words):
-        lower = word.lower
-        first = _after_cue(reading, index, lower)
+        first = _after_cue(reading, index, word.lower) if word.lower in _CUES else None
         if first is not None:
-            end = _end(reading, first)
-            yield Span(reading.words[first].start, end, Kind.NAME)
-        elif _stands_alone(reading, index):
+            yield Span(reading.words[first].start, _end(reading, first), Kind.NAME)
+        elif is_given(_bare(word.lower)):
+            if _stands_alone(reading, index):
+                yield Span(word.start, _end(reading, index), Kind.NAME)
+        elif _speaks_for_itself(reading, index):
             yield Span(word.start, _end(reading, index), Kind.NAME)
 
 
@@ -45,11 +50,14 @@ def find_spelled(reading: Reading, names: list[Span]) -> Iterator[Span]:
     ends = {name.end for name in names}
     words, index = reading.words, 0
     while index < len(words):
+        if len(words[index].text) > 1 and "-" not in words[index].text:
+            index += 1
+            continue
         last = index
         while last < len(words) and len(words[last].text) == 1 and words[last].text.isalpha() and (last == index or _joined(reading, last)):
             last += 1
         cued = index > 0 and (
-            words[index - 1].end in ends or words[index - 1].lower in NUMBERS or not _LETTER_CUES.isdisjoint(w.lower for w in words[max(0, index - 4) : index])
+            (words[index - 1].end in ends and reading.between(index - 1, index) in {" ", ", "}) or not _LETTER_CUES.isdisjoint(w.lower for w in words[max(0, index - 4) : index])
         )
         if last - index >= 3 and cued:
             yield Span(words[index].start, words[last - 1].end, Kind.NAME)
@@ -62,10 +70,10 @@ def _after_cue(reading: Reading, index: int, lower: str) -> int | None:
     """Return the position of the first word of the name that a cue at this word speaks of, None where it is no cue or no name follows."""
     words = reading.words
     following = index + 1
-    if lower in {"name", "surname", "names", "nombre", "apellido", "apellidos", "name's", "names's", "surname's"}:
+    if lower in _SAYS_NAME:
         while following < min(len(words), index + 4) and words[following].lower in {"is", "was", "es", "it's", "its", "de", "should", "be", "as", "um", "uh"}:
             following += 1
-        return following if following < len(words) and _same_clause(reading, index, following) and _is_said_name(reading, following) else None
+        return following if following < len(words) and _same_clause(reading, index, following) and "," not in reading.between(index, index + 1) and _is_said_name(reading, following) else None
     if following >= len(words) or "\n" in reading.between(index, following):
         return None
     if lower in {"llamo", "llama", "named"}:
@@ -80,7 +88,7 @@ def _after_cue(reading: Reading, index: int, lower: str) -> int | None:
         if words[following].lower in {"is", "called", "named", "se"} and following + 1 < len(words) and lower not in {"patient"}:
             following += 1 + (words[following + 1].lower in {"called", "llama"})
         return following if following < len(words) and _is_related(reading, following, reading.between(following - 1, following)) else None
-    if lower in _GREETS or lower in _CLOSES or lower in {"for", "para", "behalf", "of", "with", "ask", "tell", "under", "from"}:
+    if lower in _GREETS or lower in _CLOSES or lower in _SPEAKS_OF:
         return following if _is_addressed(reading, following, lower) else None
     return None
 
@@ -92,7 +100,9 @@ def _end(reading: Reading, first: int) -> int:
     while last + 1 < len(words) and last + 1 - first < _MOST_WORDS and _joined(reading, last + 1) and not _owns(words[last].lower):
         if _continues(reading, first, last + 1):
             last += 1
-        elif words[last + 1].lower in _PARTICLES and last + 2 < len(words) and _joined(reading, last + 2) and _continues(reading, first, last + 2):
+        elif words[last + 1].lower in _PARTICLES and (last > first or words[first].text[:1].isupper() or is_given(words[first].lower)) and last + 2 < len(words) and _joined(reading, last + 2) and (
+            _continues(reading, first, last + 2) and (words[last + 2].text[:1].isupper() or is_surname(_bare(words[last + 2].lower)))
+        ):
             last += 2
         else:
             break
@@ -109,17 +119,15 @@ def _continues(reading: Reading, first: int, index: int) -> bool:
     if lower in _STOPS or is_medicine(lower) or any(map(str.isdigit, lower)) or lower in _DISEASES:
         return False
     if reading.words[first].text[:1].isupper():
-        return word.text[:1].isupper() and (is_surname(lower) or is_given(lower) or not is_plain(lower) or len(lower) == 1)
+        return word.text[:1].isupper() and (is_surname(lower) or is_given(lower) or not is_listed_plain(lower) or len(lower) == 1)
     if is_surname(lower) or is_clearly_given(lower):
         return True
     return len(lower) > 2 and not is_plain(lower) and lower not in NUMBERS and lower not in _SPEAKS and "'" not in lower.removeprefix("o'")
 
 
 def _stands_alone(reading: Reading, index: int) -> bool:
-    """Say whether a word is a name without any cue."""
+    """Say whether a given name is one without any cue."""
     word, lower = reading.words[index], _bare(reading.words[index].lower)
-    if not is_given(lower):
-        return _speaks_for_itself(reading, index)
     if not is_mostly_given(lower):
         return _has_surname(reading, index) or _speaks_for_itself(reading, index)
     before = reading.words[index - 1].lower if index else ""
@@ -148,11 +156,11 @@ def _has_surname(reading: Reading, index: int) -> bool:
 
 def _speaks_for_itself(reading: Reading, index: int) -> bool:
     """Say whether a word is a name because of what follows: ``Chus aquí``, ``desmond clarke here``, ``Thandi Smith``."""
-    word, lower = reading.words[index], _bare(reading.words[index].lower)
-    if is_plain(lower) or is_medicine(lower) or lower in _STOPS or len(lower) < 2 or not lower.replace("'", "").replace("-", "").isalpha():
+    word, after = reading.words[index], index + 1
+    if after >= len(reading.words) or not (word.text[0].isupper() or reading.words[after].lower in _SPEAKS) or not _joined(reading, after):
         return False
-    after = index + 1
-    if after >= len(reading.words) or not _joined(reading, after):
+    lower = _bare(word.lower)
+    if is_plain(lower) or is_medicine(lower) or lower in _STOPS or len(lower) < 2 or not lower.replace("'", "").replace("-", "").isalpha():
         return False
     if word.text[:1].isupper() and reading.words[after].text[:1].isupper() and is_surname(_bare(reading.words[after].lower)):
         return not is_plain(_bare(reading.words[after].lower))

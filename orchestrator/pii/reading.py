@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 # Apostrophes and hyphens belong to a word only between letters or digits; the classes do not overlap, so there is nothing to backtrack into.
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+_DIGIT = re.compile(r"\d")
 
 
 class Word(NamedTuple):
@@ -35,5 +36,10 @@ class Reading:
 
 def read(text: str) -> Reading:
     """Return the text with its words."""
-    words = tuple(Word(m.group(), m.group().lower().replace("\u2019", "'"), m.start(), m.end()) for m in _WORD.finditer(text))
-    return Reading(text, words, frozenset(word.lower for word in words), any(map(str.isdigit, text)))
+    words = tuple([_word(m[0], *m.span()) for m in _WORD.finditer(text)])  # a list is filled faster than a generator is drained
+    return Reading(text, words, frozenset([word[1] for word in words]), _DIGIT.search(text) is not None)
+
+
+def _word(word: str, start: int, end: int) -> Word:
+    lower = word.lower()
+    return Word(word, lower if word.isascii() else lower.replace("\u2019", "'"), start, end)
