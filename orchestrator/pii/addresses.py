@@ -48,7 +48,7 @@ def find_addresses(reading: Reading) -> Iterator[Span]:
     """Yield addresses; overlapping ones are left to the caller."""
     if not reading.holds.isdisjoint(_TYPES):
         yield from _streets(reading)
-    if not reading.holds.isdisjoint(_SPANISH) or "c/" in reading.text.lower():
+    if not reading.holds.isdisjoint(_SPANISH) or ("c" in reading.holds and "/" in reading.text):
         yield from _spanish(reading)
     if not reading.has_digit:
         return

@@ -13,6 +13,7 @@ from orchestrator.pii.reading import Reading, Word
 
 _IBAN = re.compile(r"(?i)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{1,4}){3,8}")
 _NATIONAL = re.compile(r"(?i)\b(?:\d{8}[ -]?[a-z]|[xyz][ -]?\d{7}[ -]?[a-z]|[a-z]{2} ?\d\d ?\d\d ?\d\d ?[a-d])\b")
+_LETTERS = re.compile(r"(?i)(?<![^\W_])[a-z][ .-][a-z](?![^\W_])")
 _PIECE = re.compile(r"[ -]?[a-zA-Z0-9]+")
 
 
@@ -30,6 +31,8 @@ def find_ibans(reading: Reading) -> Iterator[Span]:
 
 def find_said_ibans(reading: Reading) -> Iterator[Span]:
     """Yield IBANs said letter by letter: ``g b 5 4 h l f x 4 2 6 0 ...``."""
+    if _LETTERS.search(reading.text) is None:
+        return
     words, index = reading.words, 0
     while index + 10 < len(words):
         if len(words[index].text) > 1:  # begins with the letters of its country

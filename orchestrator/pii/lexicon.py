@@ -30,9 +30,14 @@ def cities() -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
+@cache
+def _all_given() -> frozenset[str]:
+    return _words("given") | _words("ambiguous")
+
+
 def is_given(word: str) -> bool:
     """Say whether a word in lower case is a given name."""
-    return word in _words("given") or word in _words("ambiguous")
+    return word in _all_given()
 
 
 def is_clearly_given(word: str) -> bool:

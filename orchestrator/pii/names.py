@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from orchestrator.pii.kinds import Kind, Span
@@ -9,6 +10,7 @@ from orchestrator.pii.lexicon import is_clearly_given, is_given, is_listed_plain
 from orchestrator.pii.numerals import WORDS as NUMBERS
 from orchestrator.pii.reading import Reading
 
+_LETTERS = re.compile(r"(?<![^\W_])[^\W\d_][ .,-]{1,2}[^\W\d_](?![^\W_])")  # two letters that stand alone
 _MOST_WORDS = 5  # of a name, particles included
 _PARTICLES = frozenset("de del de la van von der den da dos bin ibn al el y mc mac o san st".split())
 _TITLES = frozenset("mr mrs ms miss mx dr prof professor doctor sir lady nurse sister sr sra srta señor señora señorita doctora don doña dra reverend fr".split())
@@ -34,19 +36,22 @@ _SAINTS = frozenset({"st", "saint", "san", "santa"})
 
 def find_names(reading: Reading) -> Iterator[Span]:
     """Yield names; overlapping ones are left to the caller."""
-    for index, word in enumerate(reading.words):
-        first = _after_cue(reading, index, word.lower) if word.lower in _CUES else None
+    speaks = not _SPEAKS.isdisjoint(reading.holds)
+    for index, (written, lower, start, _) in enumerate(reading.words):
+        first = _after_cue(reading, index, lower) if lower in _CUES else None
         if first is not None:
             yield Span(reading.words[first].start, _end(reading, first), Kind.NAME)
-        elif is_given(_bare(word.lower)):
+        elif is_given(lower[:-2] if lower[-2:] == "'s" else lower):
             if _stands_alone(reading, index):
-                yield Span(word.start, _end(reading, index), Kind.NAME)
-        elif _speaks_for_itself(reading, index):
-            yield Span(word.start, _end(reading, index), Kind.NAME)
+                yield Span(start, _end(reading, index), Kind.NAME)
+        elif (speaks or written[0].isupper()) and _speaks_for_itself(reading, index):
+            yield Span(start, _end(reading, index), Kind.NAME)
 
 
 def find_spelled(reading: Reading, names: list[Span]) -> Iterator[Span]:
     """Yield names spelled letter by letter after a name or a cue: ``smith s m i t h``."""
+    if _LETTERS.search(reading.text) is None:
+        return
     ends = {name.end for name in names}
     words, index = reading.words, 0
     while index < len(words):

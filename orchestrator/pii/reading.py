@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 # Apostrophes and hyphens belong to a word only between letters or digits; the classes do not overlap, so there is nothing to backtrack into.
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _DIGIT = re.compile(r"\d")
+_NEW: Callable[[type[Word], tuple[str, str, int, int]], Word] = tuple.__new__
 
 
 class Word(NamedTuple):
@@ -36,10 +38,9 @@ class Reading:
 
 def read(text: str) -> Reading:
     """Return the text with its words."""
-    words = tuple([_word(m[0], *m.span()) for m in _WORD.finditer(text)])  # a list is filled faster than a generator is drained
+    lowered = text.lower().replace("\u2019", "'")
+    if len(lowered) != len(text):  # a dotted capital I becomes two characters: the places would no longer fit
+        lowered = "".join(lower if len(lower := char.lower()) == 1 else char for char in text).replace("\u2019", "'")
+    # By tuple.__new__, in half the time of Word(...): this is the dearest line of a short message.
+    words = tuple([_NEW(Word, (m[0], lowered[(span := m.span())[0] : span[1]], *span)) for m in _WORD.finditer(text)])
     return Reading(text, words, frozenset([word[1] for word in words]), _DIGIT.search(text) is not None)
-
-
-def _word(word: str, start: int, end: int) -> Word:
-    lower = word.lower()
-    return Word(word, lower if word.isascii() else lower.replace("\u2019", "'"), start, end)
