@@ -7,27 +7,28 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.pii import numerals
 from orchestrator.pii.kinds import Kind, Span
+from orchestrator.pii.lexicon import words_of
 from orchestrator.pii.reading import Reading
 
-_MONTHS = (
-    "jan january feb february mar march apr april may jun june jul july aug august sep sept september oct october nov november dec december"
-    " ene enero febrero marzo abr abril mayo junio julio ago agosto septiembre setiembre octubre noviembre dic diciembre"
+MONTHS = words_of(
+    "jan january feb february mar march apr april may jun june jul july aug august sep sept september oct october nov november dec"
+    " december ene enero febrero marzo abr abril mayo junio julio ago agosto septiembre setiembre octubre noviembre dic diciembre"
 )
-MONTHS = frozenset(_MONTHS.split())
-_ORDINALS = frozenset(
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth"
-    " eighteenth nineteenth twentieth twenty-first twenty-second twenty-third thirtieth thirty-first primero".split()
+_ORDINALS = words_of(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth"
+    " seventeenth eighteenth nineteenth twentieth twenty-first twenty-second twenty-third thirtieth thirty-first primero"
 )
 _JOINS = frozenset({"of", "the", "de", "del", "y", "and", "mil", "dos"})
 _NUMERAL = re.compile(r"\d{1,4}(?:st|nd|rd|th|º)?")
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 _WRITTEN = re.compile(
-    rf"(?i)\b(?:\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d{{2}})|\d{{4}}[/.-]\d{{1,2}}[/.-]\d{{1,2}}|\d{{1,2}}(?:st|nd|rd|th)?[ -](?:of |de )?(?:{_MONTH})\.?,?"
-    rf"[ -](?:de |del )?\d{{2,4}}|(?:{_MONTH})\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{2,4}})\b"
+    rf"(?i)\b(?:\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d{{2}})|\d{{4}}[/.-]\d{{1,2}}[/.-]\d{{1,2}}"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?[ -](?:of |de )?(?:{_MONTH})\.?,?[ -](?:de |del )?\d{{2,4}}|(?:{_MONTH})\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{2,4}})\b"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
-_CUES = frozenset({"dob", "born", "birth", "birthday", "bday", "birthdate", "nacido", "nacida", "nací", "naci", "nacimiento", "nació", "nacio", "nac", "cumpleaños"})
+_CUES = words_of("dob born birth birthday bday birthdate nacido nacida nací naci nacimiento nació nacio nac cumpleaños")
 _GAP_WORDS = 7  # words between a cue and its date: "my birthday on your file is wrong, it should be"
+_NEAR = 4  # characters between a name and its date
 _MOST_WORDS = 12  # words of a date: "twenty second of october nineteen hundred and forty seven"
 
 
@@ -53,8 +54,10 @@ def find_dates_of(reading: Reading, names: Sequence[Span]) -> Iterator[Span]:
         return
     starts, ends = {name.start for name in names}, {name.end for name in names}
     for match in _WRITTEN.finditer(reading.text):
-        before = len(reading.text[: match.start()].rstrip(" ,(-:\n"))
-        after = match.end() + len(reading.text[match.end() : match.end() + 4]) - len(reading.text[match.end() : match.end() + 4].lstrip(" ,)-"))
+        near = reading.text[max(0, match.start() - _NEAR) : match.start()]
+        before = match.start() - len(near) + len(near.rstrip(" ,(-:\n"))
+        beyond = reading.text[match.end() : match.end() + _NEAR]
+        after = match.end() + len(beyond) - len(beyond.lstrip(" ,)-"))
         if before in ends or after in starts:
             yield Span(match.start(), match.end(), Kind.DOB)
 

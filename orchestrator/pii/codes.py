@@ -22,7 +22,21 @@ _CUES: dict[str, Kind | None] = {
     ),
     **dict.fromkeys(
         (
-            *("order", "orders", "ord", "pedido", "orden", "po", "invoice", "factura", "tracking", "parcel", "package", "shipment", "confirmation"),
+            *(
+                "order",
+                "orders",
+                "ord",
+                "pedido",
+                "orden",
+                "po",
+                "invoice",
+                "factura",
+                "tracking",
+                "parcel",
+                "package",
+                "shipment",
+                "confirmation",
+            ),
             *("booking", "reference", "ref", "case", "ticket", "return", "seguimiento"),
         ),
         Kind.ORDER,
@@ -54,7 +68,7 @@ def find_codes(reading: Reading) -> Iterator[tuple[int, int, Kind | None]]:
         if word.lower not in _CUES:
             continue
         filler = _FILLER.match(reading.text, word.end)
-        if filler is None or (filler.end() == word.end and word.end < len(reading.text)):
+        if filler is None or filler.end() == word.end:
             continue
         kind = _CUES[word.lower]
         explicit = _EXPLICIT.search(filler.group()) is not None or reading.text[filler.end() - 1] == "#"

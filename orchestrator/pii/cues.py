@@ -12,17 +12,21 @@ _WINDOW = 56  # characters before a number in which a cue counts: "the number on
 # The later of two cues counts, so "order number" must be read whole before "number" alone could make a phone of it.
 _NUMBER = r"(?:[ '#.:-]{0,3}\b(?:number|numero|número|no|num|nr|id|code|ref|reference|card)\b){0,3}"
 _PATTERNS = {
-    KEEP: r"(?:lots?|lotes?|batch(?:es)?|ndc|barcode|bar code|serial|expiry|expir(?:es|ation|y)|exp|ean|upc|gtin|licen[cs]e|caducidad|código nacional)",
+    KEEP: r"(?:lots?|lotes?|batch(?:es)?|ndc|barcode|bar code|serial|expiry|expir(?:es|ation|y)|exp|ean|upc|gtin|licen[cs]e|caducidad"
+    r"|código nacional)",
     Kind.IBAN: r"iban",
     Kind.NHS: r"(?:nhs|national health)",
     Kind.SSN: r"(?:ssn|ss|soc|social(?: security)?(?: n)?|seguridad social|national insurance|nino|ni number|dni|nie)",
-    Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number|tarjeta(?! sanitaria))",
+    Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number"
+    r"|tarjeta(?! sanitaria))",
     Kind.PRESCRIPTION: r"(?:rx|prescriptions?|scripts?|recetas?|number on the (?:box|bottle|label|bag))",
-    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct|mrn|miembro|nsocio|n?socio"
-    r"|hospital number|beneficiary|group|plan|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente|paciente|seguro|mutua)",
-    Kind.ORDER: r"(?:orders?|ord|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case|ticket|seguimiento)",
-    Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial|callback|number"
-    r"|móvil|movil|celular|teléfono|telefono|número|numero|llam\w{1,6})",
+    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct|mrn"
+    r"|hospital number|beneficiary|group|plan|miembro|nsocio|socio|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente|paciente"
+    r"|seguro|mutua)",
+    Kind.ORDER: r"(?:orders?|ord|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case"
+    r"|ticket|seguimiento)",
+    Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial"
+    r"|callback|number|móvil|movil|celular|teléfono|telefono|número|numero|llam\w{1,6})",
 }
 _CUE = re.compile("(?i)\\b(?:" + "|".join(f"(?P<{kind}>{pattern}{_NUMBER})" for kind, pattern in _PATTERNS.items()) + ")\\b")
 

@@ -15,7 +15,9 @@ from orchestrator.pii.reading import Reading, Word
 # Digits and what parts them are disjoint, so a run is read in one pass.
 _RUN = re.compile(r"(?<![\w/$£€])(?<![$£€] )[+(]{0,2}\d+(?:[ .()\u00a0\u2010-\u2013-]{1,3}\d+)*")
 _PIECE = re.compile(r"\d+")
-_AFTER = re.compile(r"(?i)[/:\u00b0%a-z]|[.,]\d| ?(?:mg|mcg|ml|g|kg|iu|units?|tab(?:let)?s?|caps(?:ules)?|pills?|doses?|puffs?|drops?|percent)\b")
+_AFTER = re.compile(
+    r"(?i)[/:\u00b0%a-z]|[.,]\d| ?(?:mg|mcg|ml|g|kg|iu|units?|tab(?:let)?s?|caps(?:ules)?|pills?|doses?|puffs?|drops?|percent)\b"
+)
 _SSN = re.compile(r"\d{3}[ -]\d{2}[ -]\d{4}")
 _ATTACHED = re.compile(r"(?:[-/][A-Za-z0-9]{1,12}){1,3}")
 _SPACED = re.compile(r"\d(?: \d){6,}")
@@ -95,23 +97,29 @@ def _in_run(text: str, run: re.Match[str], last: Kind | None) -> Iterator[Span]:
 
 def _kind(written: str, digits: str, cue: str | None) -> Kind | None:
     """Return what digits are, given how they are written and what the words beside them speak of."""
-    n = len(digits)
-    if n > 19:
+    if len(digits) > 19:
         return None
+    sure = _by_check(written, digits, cue)
+    if sure:
+        return sure
+    for kind, fewest in _IDS.items():
+        if cue == kind:
+            return kind if len(digits) >= fewest else None
+    if is_phone(written, digits) or (cue == Kind.PHONE and 7 <= len(digits) <= MOST_DIGITS):
+        return Kind.PHONE
+    return None
+
+
+def _by_check(written: str, digits: str, cue: str | None) -> Kind | None:
+    """Return what digits are by a checksum or a shape; with its cue, a number counts though a digit of it be wrong."""
+    n = len(digits)
     if is_card(digits) or (cue == Kind.CARD and 14 <= n <= 19):
         return Kind.CARD
     if _SSN.fullmatch(written) or (cue == Kind.SSN and n in {4, 9}):
         return Kind.SSN
     if n == 10 and cue in {None, Kind.NHS} and (cue or (_SPACED_NHS.fullmatch(written) and is_nhs(digits))):
         return Kind.NHS
-    if cue == Kind.CARD and 7 <= n <= 12:
-        return Kind.MEMBER  # no bank's card is so short: an insurer's
-    for kind, fewest in _IDS.items():
-        if cue == kind:
-            return kind if n >= fewest else None
-    if is_phone(written, digits):
-        return Kind.PHONE
-    return Kind.PHONE if cue == Kind.PHONE and 7 <= n <= MOST_DIGITS else None
+    return Kind.MEMBER if cue == Kind.CARD and 7 <= n <= 12 else None  # no bank's card is so short: an insurer's
 
 
 def _is_said(word: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
-from orchestrator.pii import addresses, births, checksums, codes, digits, emails, names, signatures
+from orchestrator.pii import addresses, births, checksums, codes, digits, emails, names, signatures, spelled
 from orchestrator.pii.kinds import Kind, Span
-from orchestrator.pii.reading import Reading, read
+from orchestrator.pii.reading import read
 
 
 def find(text: str, *, orders: bool = False) -> tuple[Span, ...]:
@@ -31,7 +31,7 @@ def find(text: str, *, orders: bool = False) -> tuple[Span, ...]:
     taken.add(signatures.find_signatures(reading))
     taken.add(names.find_names(reading))
     named = [span for span in taken.spans() if span.kind == Kind.NAME]
-    taken.add(names.find_spelled(reading, named))
+    taken.add(spelled.find_spelled(reading, named))
     taken.add(births.find_dates_of(reading, named))
     return tuple(span for span in taken.spans() if orders or span.kind != Kind.ORDER)
 

@@ -17,6 +17,11 @@ _CLASS = re.compile(
 _PLAIN = re.compile(r".{2,}(?:ing|ed|ly|ous|ible|able|tion|sion|ful|less|ness|ment|ity|ive|ical|ish|ado|ada|ando|iendo|ción|mente)")
 
 
+def words_of(text: str) -> frozenset[str]:
+    """Return the words of a list written as text."""
+    return frozenset(text.split())
+
+
 @cache
 def _words(name: str) -> frozenset[str]:
     lines = (files("orchestrator.pii") / "words" / f"{name}.txt").read_text(encoding="utf-8").splitlines()

@@ -36,7 +36,17 @@ _TENS = (
     ("eighty", "ochenta"),
     ("ninety", "noventa"),
 )
-_TWENTIES = ("veintiuno", "veintidós", "veintitrés", "veinticuatro", "veinticinco", "veintiséis", "veintisiete", "veintiocho", "veintinueve")
+_TWENTIES = (
+    "veintiuno",
+    "veintidós",
+    "veintitrés",
+    "veinticuatro",
+    "veinticinco",
+    "veintiséis",
+    "veintisiete",
+    "veintiocho",
+    "veintinueve",
+)
 UNITS = {word: str(value) for value, words in enumerate(_UNITS) for word in words}
 TWO_DIGITS = (
     {word: str(10 + value) for value, words in enumerate(_TEENS) for word in words}
@@ -61,7 +71,7 @@ def digits_of(words: list[str]) -> str:
         if word in REPEATS:
             times, tens = REPEATS[word], False
             continue
-        if word in UNITS or word.isascii() and word.isdigit():
+        if word in UNITS or (word.isascii() and word.isdigit()):
             value = UNITS.get(word, word)
             said = said[:-1] + value if tens and len(value) == 1 and value != "0" else said + value * times
         else:

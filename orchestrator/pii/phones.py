@@ -50,4 +50,4 @@ def _possible(number: str, region: str) -> bool:
         parsed = phonenumbers.parse(number, region)
     except phonenumbers.NumberParseException:
         return False
-    return bool(phonenumbers.is_possible_number(parsed) if not number.startswith("+") else phonenumbers.is_possible_number(parsed))
+    return phonenumbers.is_possible_number(parsed)

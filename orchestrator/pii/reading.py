@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-# Apostrophes and hyphens belong to a word only between letters or digits; the classes do not overlap, so there is nothing to backtrack into.
+# Apostrophes and hyphens belong to a word only between letters or digits; the classes are disjoint: nothing to backtrack into.
 _WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _DIGIT = re.compile(r"\d")
 _NEW: Callable[[type[Word], tuple[str, str, int, int]], Word] = tuple.__new__
