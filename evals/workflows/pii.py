@@ -120,7 +120,13 @@ def figures(cases: Sequence[Case], finder: Callable[[str], Sequence[Span]] | Non
         for name in ("channel", "lang")
     }
     clean = [bool(found) for case, found in judged if not case.spans]
-    return {"messages": len(cases), "kinds": rows, "slices": groups, "keep_touched": _share(harmed), "clean_messages_touched": _share(clean)}
+    return {
+        "messages": len(cases),
+        "kinds": rows,
+        "slices": groups,
+        "keep_touched": _share(harmed),
+        "clean_messages_touched": _share(clean),
+    }
 
 
 def render(figures: dict[str, object]) -> str:
@@ -158,9 +164,10 @@ def _place(location: tuple[int | str, ...]) -> str:
 
 
 def _table(part: str, figures: Any) -> str:
+    harm = f"medicine names and doses touched {_shown(figures['keep_touched'])}"
+    clean = f"messages without personal data touched {_shown(figures['clean_messages_touched'])}"
     lines = [
-        f"**{part}**: {figures['messages']} messages. Medicine names and doses touched: {_shown(figures['keep_touched'])};"
-        f" messages without personal data touched: {_shown(figures['clean_messages_touched'])}.",
+        f"**{part}**: {figures['messages']} messages; {harm}; {clean}.",
         "",
         "| kind | n | recall | same kind | precision | overlaps any |",
         "|---|--:|---|---|---|---|",
@@ -182,4 +189,4 @@ def _shown(share: dict[str, Any]) -> str:
 if __name__ == "__main__":
     import sys
 
-    print(render(evaluate(Path(sys.argv[1] if len(sys.argv) > 1 else "datasets"))))  # noqa: T201 - the command's answer
+    print(render(evaluate(Path(sys.argv[1] if len(sys.argv) > 1 else "datasets"))))

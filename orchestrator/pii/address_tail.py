@@ -6,10 +6,11 @@ import re
 
 from orchestrator.pii import address_words as aw
 from orchestrator.pii import numerals
-from orchestrator.pii.lexicon import cities, is_given, is_medicine, is_plain
+from orchestrator.pii.lexicon import cities, is_given, is_medicine, is_plain, words_of
 from orchestrator.pii.reading import Reading
 
 _ZIP = re.compile(r"\d{5}(?:-\d{4})?(?![\d/])")
+_WORDS_TOO = words_of("in or me hi ok la de oh id ma pa al co va mo")  # states that are words in lower case
 _MOST_TOWNS = 3  # village, town, county
 _MOST_SAID = 9  # words of a postcode
 _MOST_AFTER = 18  # words after a street: flat, town, state, a postcode said digit by digit
@@ -71,6 +72,8 @@ def _after_town(reading: Reading, index: int, towns: int) -> int | None:
     if city:
         return city
     if (word.text.isupper() and word.text.isalpha() and word.lower in aw.STATES) or word.lower in aw.STATE_NAMES:
+        return index + 1
+    if towns and word.lower in aw.STATES - _WORDS_TOO and word.text.isalpha():
         return index + 1
     if towns < _MOST_TOWNS and _townlike(reading, index, reading.between(index - 1, index)):
         return _town_end(reading, index)

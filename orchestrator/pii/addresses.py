@@ -121,6 +121,8 @@ def _back(reading: Reading, start: int) -> int:
 def _unit_before(reading: Reading, first: int) -> int:
     """Return where the address begins, a flat or a house name before its number included."""
     words = reading.words
+    if first >= 1 and words[first - 1].lower in aw.UNITS - {"no", "number"} and aw.is_near(reading.between(first - 1, first)):
+        return words[first - 1].start
     if first >= 2 and words[first - 2].lower in aw.UNITS - {"no", "number"} and aw.is_near(reading.between(first - 1, first)):
         return words[first - 2].start
     return words[first].start

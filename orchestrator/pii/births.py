@@ -23,7 +23,8 @@ _NUMERAL = re.compile(r"\d{1,4}(?:st|nd|rd|th|º)?")
 _MONTH = "|".join(sorted(MONTHS, key=len, reverse=True))
 _WRITTEN = re.compile(
     rf"(?i)\b(?:\d{{1,2}}[/.-]\d{{1,2}}[/.-](?:\d{{4}}|\d{{2}})|\d{{4}}[/.-]\d{{1,2}}[/.-]\d{{1,2}}"
-    rf"|\d{{1,2}}(?:st|nd|rd|th)?[ -](?:of |de )?(?:{_MONTH})\.?,?[ -](?:de |del )?\d{{2,4}}|(?:{_MONTH})\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{2,4}})\b"
+    rf"|\d{{1,2}}(?:st|nd|rd|th)?[ -](?:of |de )?(?:{_MONTH})\.?,?[ -](?:de |del )?\d{{2,4}}"
+    rf"|(?:{_MONTH})\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{2,4}})\b"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _CUES = words_of("dob born birth birthday bday birthdate nacido nacida nací naci nacimiento nació nacio nac cumpleaños")

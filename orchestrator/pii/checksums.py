@@ -95,4 +95,6 @@ def _national(number: str) -> bool:
     if compact[0].isdigit():
         return bool(dni.is_valid(compact))
     # HMRC, NIM39110: letters a prefix never has.
-    return bool(nie.is_valid(compact)) if compact[1].isdigit() else compact[0] not in "DFIQUV" and compact[1] not in "DFIOQUV"
+    if compact[1].isdigit():
+        return bool(nie.is_valid(compact))
+    return number[:2].isupper() or (compact[0] not in "DFIQUV" and compact[1] not in "DFIOQUV")

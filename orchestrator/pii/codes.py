@@ -54,7 +54,8 @@ _PIECE = re.compile(r"[^\W_]+")
 _GAP = re.compile(r"[ \u00a0]?[-/.]?[ \u00a0]?")
 _UNIT = re.compile(r"(?i)\d+(?:mg|mcg|ml|g|kg|iu|st|nd|rd|th|am|pm|x)|.*:")
 _COUNTED = re.compile(
-    r"(?i) ?(?:%|:\d|(?:mg|mcg|ml|tab(?:let)?s?|caps(?:ules)?|pills?|boxes|packs?|bottles?|days?|weeks?|months?|times|people|dollars|pounds)\b)"
+    r"(?i) ?(?:%|:\d|(?:mg|mcg|ml|tab(?:let)?s?|caps(?:ules)?|pills?|boxes|packs?|bottles?|days?|weeks?|months?|times|people|dollars"
+    r"|pounds)\b)"
 )
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _MOST_PIECES = 24  # an id said letter by letter

@@ -20,9 +20,9 @@ _PATTERNS = {
     Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number"
     r"|tarjeta(?! sanitaria))",
     Kind.PRESCRIPTION: r"(?:rx|prescriptions?|scripts?|recetas?|number on the (?:box|bottle|label|bag))",
-    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct|mrn"
-    r"|hospital number|beneficiary|group|plan|miembro|nsocio|socio|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente|paciente"
-    r"|seguro|mutua)",
+    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct"
+    r"|mrn|hospital number|beneficiary|group|plan|miembro|nsocio|socio|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente"
+    r"|paciente|seguro|mutua)",
     Kind.ORDER: r"(?:orders?|ord|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case"
     r"|ticket|seguimiento)",
     Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial"

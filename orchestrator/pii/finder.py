@@ -30,6 +30,7 @@ def find(text: str, *, orders: bool = False) -> tuple[Span, ...]:
     taken.add(codes.find_hashes(reading))
     taken.add(signatures.find_signatures(reading))
     taken.add(names.find_names(reading))
+    taken.add(names.find_beside(reading, taken.spans()))
     named = [span for span in taken.spans() if span.kind == Kind.NAME]
     taken.add(spelled.find_spelled(reading, named))
     taken.add(births.find_dates_of(reading, named))

@@ -22,7 +22,10 @@ RELATIONS = words_of(
 SPEAKS = words_of("speaking here calling ringing phoning aquí aqui")
 GREETS = words_of("dear hi hello hey hiya hola estimado estimada querido querida aki aquí aqui")
 CLOSES = words_of("thanks thank regards cheers sincerely best yours thx ta gracias saludos atentamente love")
-STOPS = words_of("i and my the a subject re asunto hi hello dear thanks regards please mg ml nhs rx dob ssn uk usa ok tel email")
+STOPS = words_of(
+    "tel mob mobile cell fax ph phone i and my the a subject re asunto hi hello dear thanks regards please mg ml nhs rx dob ssn uk"
+    " usa ok tel email"
+)
 NOT_PEOPLE = words_of(
     "disease syndrome palsy street road avenue wort wort's house hospital pharmacy medical clinic branch surgery store station school"
 )
@@ -48,11 +51,7 @@ def is_introduced(reading: Reading, index: int) -> bool:
     if is_clearly_given(lower) or (word.text[:1].isupper() and is_mostly_given(lower)):
         return True
     after = next(
-        (
-            k
-            for k in range(index + 1, min(len(reading.words), index + 4))
-            if reading.words[k].lower in SPEAKS | {"from", "de", "la", "el", "and"}
-        ),
+        (k for k in range(index + 1, min(len(reading.words), index + 4)) if reading.words[k].lower in SPEAKS | {"from"}),
         None,
     )
     known = is_given(lower) or not (is_plain(lower) or lower in STOPS or lower in NUMBERS or len(lower) < 3)
@@ -88,7 +87,7 @@ def is_addressed(reading: Reading, index: int, cue: str) -> bool:
     if is_given(lower) and (is_mostly_given(lower) or cue in GREETS | CLOSES):
         return True
     return (
-        cue in {"dear", "estimado", "estimada", "querido", "querida", "aki", "behalf"}
+        cue in {"dear", "estimado", "estimada", "querido", "querida", "aki", "behalf", "under"}
         and len(lower) > 2
         and not is_plain(lower)
         and word.text.isalpha()
@@ -98,7 +97,12 @@ def is_addressed(reading: Reading, index: int, cue: str) -> bool:
 def name_after_title(reading: Reading, index: int, following: int) -> int | None:
     """Return the position of the name after a title, which may be an initial: ``Mr O. Petrov``."""
     word, lower = reading.words[following], bare(reading.words[following].lower)
-    if reading.between(index, following).strip(" .)\u00a0") or word.lower in TITLES | STOPS | NUMBERS or any(map(str.isdigit, lower)):
+    if (
+        reading.between(index, following).strip(" .)\u00a0")
+        or word.lower in TITLES | STOPS
+        or (lower in NUMBERS and len(lower) > 1)
+        or any(map(str.isdigit, lower))
+    ):
         return None
     if is_clearly_given(lower) or (is_surname(lower) and not is_plain(lower)):
         return following
