@@ -62,6 +62,8 @@ def _after_flat(reading: Reading, index: int, towns: int) -> int | None:
         return index + 1
     if "#" in gap or (towns == 0 and aw.NUMBER.fullmatch(word.lower) and len(word.text) <= 3 and "," in gap):
         return index + 1
+    if len(word.text) == 1 and words[index - 1].lower in aw.SIDES:
+        return index + 1  # "tercero b"
     return after_said_postcode(reading, index)
 
 

@@ -17,10 +17,14 @@ LIKELY = words_of(
     " parade wharf quay gate plaza vale broadway"
 )
 TYPES = SURE | LIKELY
+HOUSES = words_of("cottage house lodge farm barn hall mill forge villa manor rectory vicarage grange bungalow chapel croft towers court")
 SPANISH = words_of(
     "calle avenida avda plaza pza paseo camino carretera ronda travesía travesia urbanización urbanizacion glorieta callejón rambla colonia"
 )
-UNITS = words_of("apt apartment unit suite ste flat floor piso puerta bajo no number número numero nº num planta portal escalera room bldg")
+UNITS = words_of(
+    "apt apartment unit suite ste flat floor piso puerta bajo no number número numero nº num planta portal apartamento apto"
+    " departamento depto edificio torre bloque escalera room bldg"
+)
 SIDES = words_of(
     "n s e w ne nw se sw north south east west izquierda derecha izq dcha primero segundo tercero cuarto quinto sexto bajo ático interior"
 )
@@ -36,7 +40,7 @@ STATE_NAMES = words_of(
 )
 # The inward part of a postcode never has C I K M O V (Royal Mail, "Programmers' guide to PAF"): "B12 5 mg" is none.
 POSTCODE = re.compile(r"\b(?:[A-Z]{1,2}\d[A-Z\d]? ?\d[ABD-HJLNP-UW-Z]{2}|[a-z]{1,2}\d[a-z\d]? \d[abd-hjlnp-uw-z]{2})\b")
-NUMBER = re.compile(r"\d{1,5}(?:[a-zºª]|-\d{1,4}|[a-z]-\d)?")
+NUMBER = re.compile(r"\d{1,5}(?:[a-z]|[ºª][a-z]?|-\d{1,4}|[a-z]-\d)?")
 NEVER = words_of(
     "a an and the on in at to of off for from by with my your his her our their it is was are be down up into out this that mg ml mcg"
     " tablet tablets pill pills times time minutes minute hours hour days day weeks week months years miles yards people pounds"

@@ -19,6 +19,7 @@ _ZIP_CUE = re.compile(
     r"(\d{5}(?:-\d{4})?)\b"
 )
 _SAID_CUES = frozenset({"postcode", "postcode's", "zip", "code", "postal"})
+_MOST_HOUSE = 4  # words of a house's name
 _MOST_WORDS = 5  # of a street's name
 
 
@@ -90,7 +91,7 @@ def _spanish(reading: Reading) -> Iterator[Span]:
         while last < min(len(words), index + 2 + _MOST_WORDS) and not aw.is_number(words[last].lower):
             last += 1
         if last < len(words) and aw.is_number(words[last].lower) and last > index + 1 and _same_line(reading, index, last):
-            yield Span(word.start, end_of_address(reading, last + 1), Kind.ADDRESS)
+            yield Span(_unit_before(reading, index), end_of_address(reading, last + 1), Kind.ADDRESS)
 
 
 def _back(reading: Reading, start: int) -> int:
@@ -119,13 +120,18 @@ def _back(reading: Reading, start: int) -> int:
 
 
 def _unit_before(reading: Reading, first: int) -> int:
-    """Return where the address begins, a flat or a house name before its number included."""
+    """Return where the address begins, a flat or a house's name before its number or street included."""
     words = reading.words
-    if first >= 1 and words[first - 1].lower in aw.UNITS - {"no", "number"} and aw.is_near(reading.between(first - 1, first)):
-        return words[first - 1].start
-    if first >= 2 and words[first - 2].lower in aw.UNITS - {"no", "number"} and aw.is_near(reading.between(first - 1, first)):
-        return words[first - 2].start
-    return words[first].start
+    for unit in (first - 1, first - 2):
+        if unit >= 0 and words[unit].lower in aw.UNITS - {"no", "number"} and aw.is_near(reading.between(first - 1, first)):
+            return words[unit].start
+    if first == 0 or reading.between(first - 1, first) != ", " or not words[first - 1].text[0].isupper():
+        return words[first].start
+    house = first - 1
+    while house > 0 and first - house < _MOST_HOUSE and words[house - 1].text[0].isupper() and reading.between(house - 1, house) == " ":
+        house -= 1
+    named = words[house].lower == "the" or words[first - 1].lower in aw.HOUSES
+    return words[house if named else first].start
 
 
 def _streetlike(reading: Reading, index: int) -> bool:

@@ -46,7 +46,7 @@ _CUES: dict[str, Kind | None] = {
 _SAYS_NUMBER = r"number|no|num|nr|id|ids|code|ref|reference|número|numero|nº|núm"
 _FILLER = re.compile(
     rf"(?i)((?:[\s:#=.,()'\u2019-]{{1,4}}(?:{_SAYS_NUMBER}|is|it|its|s|es|era|um|uh|er|the|my|mi|card|plan|de|del|la|el|on|box|bottle|label"
-    r"|for|this|that|was|reads|says|starts|with|ending|insurance|policy|group|member|rx|order|prescription|receta|pedido|socio|póliza)\b){0,8})"
+    r"|for|this|that|was|ends|in|reads|says|starts|with|ending|insurance|policy|group|member|rx|order|prescription|receta|pedido|socio|póliza)\b){0,8})"
     r"[\s:#=.,('\u2019-]{0,4}"
 )
 _EXPLICIT = re.compile(rf"(?i)#|\b(?:{_SAYS_NUMBER})\b")
@@ -58,6 +58,7 @@ _COUNTED = re.compile(
     r"|pounds)\b)"
 )
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
+_FILLERS = frozenset({"dash", "hyphen", "slash", "then", "guion", "guión"})  # between two characters said
 _MOST_PIECES = 24  # an id said letter by letter
 
 
@@ -111,7 +112,7 @@ def _belongs(piece: str, previous: str, gap: str) -> bool:
     """Say whether a piece can be a part of an id, after another piece and the last character of what parts them."""
     if piece.lower() in numerals.WORDS:
         return not (previous.isdigit() and len(previous) > 1 and gap in {" ", "\u00a0"})  # "PO 7731 four arrived"
-    if len(piece) == 1:
+    if len(piece) == 1 or (previous and piece.lower() in _FILLERS):
         return True
     if not any(map(str.isdigit, piece)):
         return piece.isupper() and len(piece) <= 5

@@ -23,6 +23,7 @@ _ATTACHED = re.compile(r"(?:[-/][A-Za-z0-9]{1,12}){1,3}")
 _SPACED = re.compile(r"\d(?: \d){6,}")
 _SPACED_NHS = re.compile(r"\d{3} \d{3} \d{4}")
 _MIXED = re.compile(r"\b[A-Z]{1,5}[-/]?\d{4,12}(?:[-/][A-Za-z0-9]{1,12}){0,3}\b")
+_FILLERS = frozenset({"y", "and", "then", "dash", "hyphen", "space", "guion", "guión", "um", "uh", "er"})  # between two digits said
 _LONGEST_PIECES = 19  # a card number said digit by digit
 _IDS = {Kind.MEMBER: 5, Kind.PRESCRIPTION: 5, Kind.ORDER: 4}  # fewest digits with a cue that need not mean a number
 
@@ -48,7 +49,7 @@ def find_said_runs(reading: Reading) -> Iterator[Span]:
         if run and reading.text[run[-1].end : word.start].strip(" ,.-\u00a0"):
             yield from _said(reading.text, run)
             run = []
-        if _is_said(word.lower) or (run and word.lower in {"y", "and"} and run[-1].lower not in {"y", "and"}):
+        if _is_said(word.lower) or (run and word.lower in _FILLERS and run[-1].lower not in _FILLERS):
             run.append(word)
         elif run:
             yield from _said(reading.text, run)
@@ -127,7 +128,7 @@ def _is_said(word: str) -> bool:
 
 
 def _said(text: str, run: list[Word]) -> Iterator[Span]:
-    while run and run[-1].lower in {"y", "and", "o", "una"}:  # "or" and "a" in Spanish, where a number does not end
+    while run and run[-1].lower in _FILLERS | {"o", "una"}:  # "or" and "a" in Spanish, where a number does not end
         run = run[:-1]
     if len(run) < 3 or not any(word.lower in numerals.WORDS or "-" in word.lower for word in run):
         return

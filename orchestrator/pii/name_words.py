@@ -8,9 +8,10 @@ from orchestrator.pii.reading import Reading
 
 PARTICLES = words_of("de del de la van von der den da dos bin ibn al el y mc mac o san st")
 TITLES = words_of(
-    "mr mrs ms miss mx dr prof professor doctor sir lady nurse sister sr sra srta señor señora señorita doctora don doña dra reverend fr"
+    "mr mister missus mrs ms miss mx dr prof professor doctor sir lady nurse sister sr sra srta señor señora señorita doctora don"
+    " doña dra reverend fr"
 )
-_SURE_TITLES = words_of("mr mrs dr señor señora doctor doctora sra")  # before a name in lower case too
+_SURE_TITLES = words_of("mr mrs mister missus dr señor señora doctor doctora sra")  # before a name in lower case too
 RELATIONS = words_of(
     "daughter son wife husband mum mom mam mother father dad brother sister nan nana nanna gran grandma grandad granddad grandpa"
     " grandson granddaughter grandmother grandfather partner boyfriend girlfriend friend mate neighbour neighbor baby boy girl kid"
@@ -21,6 +22,7 @@ RELATIONS = words_of(
 )
 SPEAKS = words_of("speaking here calling ringing phoning aquí aqui")
 GREETS = words_of("dear hi hello hey hiya hola estimado estimada querido querida aki aquí aqui")
+_ADDRESSES = words_of("dear estimado estimada querido querida aki behalf under")  # before a name of no list too
 CLOSES = words_of("thanks thank regards cheers sincerely best yours thx ta gracias saludos atentamente love")
 STOPS = words_of(
     "tel mob mobile cell fax ph phone i and my the a subject re asunto hi hello dear thanks regards please mg ml nhs rx dob ssn uk"
@@ -86,12 +88,8 @@ def is_addressed(reading: Reading, index: int, cue: str) -> bool:
         return False
     if is_given(lower) and (is_mostly_given(lower) or cue in GREETS | CLOSES):
         return True
-    return (
-        cue in {"dear", "estimado", "estimada", "querido", "querida", "aki", "behalf", "under"}
-        and len(lower) > 2
-        and not is_plain(lower)
-        and word.text.isalpha()
-    )
+    collects = cue == "for" and index > 1 and reading.words[index - 2].lower in {"up", "collecting", "collect"}
+    return (collects or cue in _ADDRESSES) and len(lower) > 2 and not is_plain(lower) and word.text.isalpha()
 
 
 def name_after_title(reading: Reading, index: int, following: int) -> int | None:

@@ -24,7 +24,7 @@ _MOST_WORDS = 5  # of a name, particles included
 _SAYS_NAME = frozenset({"name", "surname", "names", "nombre", "apellido", "apellidos", "name's", "names's", "surname's"})
 _INTRODUCES = frozenset({"i'm", "im", "it's", "its", "soy", "is", "am", "habla"})
 _CALLED = frozenset({"llamo", "llama", "named", "called"})
-_IS = words_of("is was es it's its de should be as um uh of on the my account order prescription here para en la cuenta")
+_IS = words_of("is was es it's its de should be as um uh of completo completa on the my account order prescription here para en la cuenta")
 _BELONGS = frozenset({Kind.PHONE, Kind.DOB, Kind.EMAIL, Kind.ADDRESS, Kind.NHS, Kind.SSN})
 _SPEAKS_OF = frozenset({"for", "para", "behalf", "of", "with", "ask", "tell", "under", "from"})
 _CUES = _SAYS_NAME | nw.TITLES | nw.RELATIONS | nw.GREETS | nw.CLOSES | _INTRODUCES | _SPEAKS_OF | _CALLED | {"our"}
@@ -137,6 +137,8 @@ def _continues(reading: Reading, first: int, index: int) -> bool:
     if lower in nw.STOPS or is_medicine(lower) or any(map(str.isdigit, lower)) or lower in nw.NOT_PEOPLE:
         return False
     if reading.words[first].text[:1].isupper():
+        if word.text.isupper() and len(lower) > 1 and not reading.words[first].text.isupper() and not is_surname(lower):
+            return False  # "Darnell Hughes MRN"
         return word.text[:1].isupper() and (is_surname(lower) or is_given(lower) or not is_listed_plain(lower) or len(lower) == 1)
     if is_surname(lower) or is_clearly_given(lower):
         return True

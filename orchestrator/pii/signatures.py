@@ -14,8 +14,9 @@ _TITLE = r"(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sr|Sra|Dra|D|Dña)\.? )?"
 _WORD = r"[^\W\d_a-z][^\W\d_]*(?:['\u2019-][^\W\d_]+)*\.?"
 _JOINED = r"(?:(?:de|del|la|van|von|da|y|al|and|&) ){0,2}"
 _LINE = re.compile(rf"[ \t>-]{{0,4}}{_TITLE}(?P<name>{_WORD}(?: {_JOINED}{_WORD}){{0,4}})(?=[ \t,]{{0,2}}(?:\(|,|x{{1,3}}\b|$))")
+_INITIAL = re.compile(r"[^\W\d_][. ]")
 _PARTED = re.compile(r"[^\W\d_]+")
-_LAST = re.compile(rf"[.!?,\u2013-] (?P<name>{_WORD}(?: {_WORD}){{0,3}})[ .]{{0,2}}$")
+_LAST = re.compile(rf"(?<!\b[^\W\d_])[.!?,\u2013-] (?P<name>{_WORD}(?: {_WORD}){{0,3}})[ .]{{0,2}}$")
 _LONGEST = 90  # characters of a line or an ending that is looked at
 
 
@@ -47,6 +48,6 @@ def _is_name(written: str) -> bool:
         return False
     return (
         is_given(first)
-        or len(words[0]) == 1
+        or _INITIAL.match(written) is not None
         or all(is_surname(word) or is_given(word) or not is_plain(word) for word in words if len(word) > 1)
     )
