@@ -11,12 +11,46 @@ from orchestrator.pii.reading import Reading
 
 # What a word speaks of. KEEP (None) takes lots and codes of medicines away from everybody else.
 _CUES: dict[str, Kind | None] = {
-    **dict.fromkeys(("rx", "prescription", "script", "refill", "receta", "prescripción"), Kind.PRESCRIPTION),
+    **dict.fromkeys(("rx", "prescription", "script", "refill", "receta", "prescripción", "repeat"), Kind.PRESCRIPTION),
     **dict.fromkeys(
         (
             *("member", "membership", "policy", "insurance", "subscriber", "medicare", "medicaid", "patient", "pt", "customer", "client"),
             *("loyalty", "account", "acct", "mrn", "beneficiary", "group", "plan", "hospital", "socio", "socia", "afiliado", "afiliada"),
-            *("miembro", "nsocio", "póliza", "poliza", "asegurado", "asegurada", "sanitaria", "cliente", "paciente", "seguro", "cip"),
+            *(
+                "miembro",
+                "nsocio",
+                "póliza",
+                "poliza",
+                "asegurado",
+                "asegurada",
+                "sanitaria",
+                "cliente",
+                "paciente",
+                "seguro",
+                "cip",
+                "id",
+                "subscriber",
+                "insured",
+                "rewards",
+                "clubcard",
+                "expediente",
+                "historia",
+                "mutua",
+                "aetna",
+                "cigna",
+                "humana",
+                "kaiser",
+                "bupa",
+                "tricare",
+                "id's",
+                "nectar",
+                "sip",
+                "bcbs",
+                "medi-cal",
+                "afiliación",
+                "afiliacion",
+                "payer",
+            ),
         ),
         Kind.MEMBER,
     ),
@@ -37,7 +71,27 @@ _CUES: dict[str, Kind | None] = {
                 "shipment",
                 "confirmation",
             ),
-            *("booking", "reference", "ref", "case", "ticket", "return", "seguimiento"),
+            *(
+                "booking",
+                "reference",
+                "ref",
+                "case",
+                "ticket",
+                "return",
+                "seguimiento",
+                "receipt",
+                "dispatch",
+                "consignment",
+                "purchase",
+                "transaction",
+                "envío",
+                "compra",
+                "encargo",
+                "reserva",
+                "referencia",
+                "localizador",
+                "delivery",
+            ),
         ),
         Kind.ORDER,
     ),
@@ -46,15 +100,15 @@ _CUES: dict[str, Kind | None] = {
 _SAYS_NUMBER = r"number|no|num|nr|id|ids|code|ref|reference|número|numero|nº|núm"
 _FILLER = re.compile(
     rf"(?i)((?:[\s:#=.,()'\u2019-]{{1,4}}(?:{_SAYS_NUMBER}|is|it|its|s|es|era|um|uh|er|the|my|mi|card|plan|de|del|la|el|on|box|bottle|label"
-    r"|for|this|that|was|ends|in|reads|says|starts|with|ending|insurance|policy|group|member|rx|order|prescription|receta|pedido|socio|póliza)\b){0,8})"
+    r"|for|this|that|was|ends|in|reads|says|starts|with|ending|insurance|policy|group|member|rx|order|prescription|receta|pedido|socio|póliza|barcode|electrónica|médica|privada|i|placed|online|web)\b){0,8})"
     r"[\s:#=.,('\u2019-]{0,4}"
 )
 _EXPLICIT = re.compile(rf"(?i)#|\b(?:{_SAYS_NUMBER})\b")
 _PIECE = re.compile(r"[^\W_]+")
-_GAP = re.compile(r"[ \u00a0]?[-/.]?[ \u00a0]?")
+_GAP = re.compile(r"[ \u00a0]|[-/._]")
 _UNIT = re.compile(r"(?i)\d+(?:mg|mcg|ml|g|kg|iu|st|nd|rd|th|am|pm|x)|.*:")
 _COUNTED = re.compile(
-    r"(?i) ?(?:%|:\d|(?:mg|mcg|ml|tab(?:let)?s?|caps(?:ules)?|pills?|boxes|packs?|bottles?|days?|weeks?|months?|times|people|dollars"
+    r"(?i) ?(?:%|:\d|(?:mg|mcg|ml|tab(?:let)?s?|caps(?:ules)?|pills?|boxes|packs?|bottles?|days?|weeks?|months?|times|people|dollars|units|days"
     r"|pounds)\b)"
 )
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
@@ -88,35 +142,45 @@ def find_hashes(reading: Reading) -> Iterator[Span]:
 
 def _value_end(text: str, start: int, *, fewest: int) -> int | None:
     """Return where the id that begins here ends, None where there is none or it has too few digits."""
-    end, digits, previous, position = None, 0, "", start
+    end, digits, previous, position, gap = None, 0, "", start, ""
     for _ in range(_MOST_PIECES):
         piece = _PIECE.match(text, position)
-        if piece is None or not _belongs(piece.group(), previous, text[position - 1 : position]):
+        if piece is None or not _belongs(piece.group(), previous, gap, text[piece.end() : piece.end() + 2]):
             break
         if _UNIT.fullmatch(piece.group()) or _COUNTED.match(text, piece.end()):
             break
-        said = numerals.digits_of([piece.group().lower()]) if piece.group().lower() in numerals.WORDS else ""
-        found = len(said) + sum(map(str.isdigit, piece.group()))
-        attached = position > start and not text[position - 1].isspace()  # "POL/727483/K"
-        if found or piece.group().lower() in numerals.REPEATS or (attached and end):
+        lower = piece.group().lower()
+        found = sum(map(str.isdigit, piece.group())) + (len(numerals.digits_of([lower])) if lower in numerals.WORDS else 0)
+        if found or lower in numerals.REPEATS or (end and (gap.strip() or _closes(text, piece))):
             digits, end = digits + found, piece.end()
         previous = piece.group()
-        gap = _GAP.match(text, piece.end())
-        if gap is None or not gap.group():
+        following = _GAP.match(text, piece.end())
+        gap = following.group() if following else ""
+        if not gap:
             break
-        position = gap.end()
+        position = piece.end() + len(gap)
     return end if end and digits >= fewest and not _DATE.fullmatch(text, start, end) else None
 
 
-def _belongs(piece: str, previous: str, gap: str) -> bool:
-    """Say whether a piece can be a part of an id, after another piece and the last character of what parts them."""
+def _belongs(piece: str, previous: str, gap: str, after: str) -> bool:
+    """Say whether a piece can be a part of an id, given the piece and the gap before it and the two characters after it."""
+    spaced = bool(previous) and not gap.strip()
     if piece.lower() in numerals.WORDS:
-        return not (previous.isdigit() and len(previous) > 1 and gap in {" ", "\u00a0"})  # "PO 7731 four arrived"
+        return not (previous.isdigit() and len(previous) > 1 and spaced)  # "PO 7731 four arrived"
     if len(piece) == 1 or (previous and piece.lower() in _FILLERS):
         return True
     if not any(map(str.isdigit, piece)):
-        return piece.isupper() and len(piece) <= 5
-    if not previous or gap not in {" ", "\u00a0"}:
-        return True
-    # "order 4471 2 boxes": a short number after a space is another number, unless all groups are short.
-    return len(piece) >= 3 or len(previous) <= len(piece) or previous.isalpha()
+        hyphened = bool(gap.strip()) or (len(after) == 2 and after[0] in "-/_" and after[1].isalnum())
+        return (piece.isupper() and len(piece) <= 5) or (hyphened and len(piece) <= 8)
+    # "order 4471 2 boxes": one digit after a space is another number, unless digits are said one by one.
+    return not spaced or len(piece) >= 2 or len(previous) == 1 or previous.isalpha()
+
+
+def _closes(text: str, piece: re.Match[str]) -> bool:
+    """Say whether a piece without digits closes an id said in groups: ``44 778 B``."""
+    said = piece.group()
+    return (
+        len(said) <= 2
+        and (said.isupper() or (len(said) == 1 and said not in "aeioyu"))
+        and not re.match(r" ?\d", text[piece.end() : piece.end() + 2])
+    )

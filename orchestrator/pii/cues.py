@@ -7,6 +7,7 @@ import re
 from orchestrator.pii.kinds import Kind
 
 KEEP = "KEEP"  # lots, batches, national codes of medicines: they name no person, and a recall needs them
+NUMBER = "NUMBER"  # of what, is not said: a phone if it can be one
 _WINDOW = 56  # characters before a number in which a cue counts: "the number on my insurance card, let me see, it's"
 
 # The later of two cues counts, so "order number" must be read whole before "number" alone could make a phone of it.
@@ -19,21 +20,22 @@ _PATTERNS = {
     Kind.SSN: r"(?:ssn|ss|soc|social(?: security)?(?: n)?|seguridad social|national insurance|nino|ni number|dni|nie)",
     Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number"
     r"|tarjeta(?! sanitaria))",
-    Kind.PRESCRIPTION: r"(?:rx|prescriptions?|scripts?|recetas?|number on the (?:box|bottle|label|bag))",
+    Kind.PRESCRIPTION: r"(?:rx|prescriptions?|scripts?|refills?|recetas?|number on the (?:box|bottle|label|bag))",
     Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct"
     r"|mrn|hospital number|beneficiary|group|plan|miembro|nsocio|socio|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente"
-    r"|paciente|seguro|mutua)",
+    r"|paciente|seguro|mutua|rewards|clubcard|aetna|cigna|humana|kaiser|bupa|tricare|nectar|sip|bcbs|medi-cal|afiliaci[oó]n)",
     Kind.ORDER: r"(?:orders?|ord|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case"
-    r"|ticket|seguimiento)",
+    r"|ticket|seguimiento|receipt|dispatch|purchase|transaction|envío|compra|encargo|reserva|referencia)",
+    NUMBER: r"(?:number|número|numero)",
     Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial"
-    r"|callback|number|móvil|movil|celular|teléfono|telefono|número|numero|llam\w{1,6})",
+    r"|callback|móvil|movil|celular|teléfono|telefono|llam\w{1,6})",
 }
 _CUE = re.compile("(?i)\\b(?:" + "|".join(f"(?P<{kind}>{pattern}{_NUMBER})" for kind, pattern in _PATTERNS.items()) + ")\\b")
 
 
 _AFTER = re.compile(
     r"(?i)[ .,(]{1,3}(?:(?:is|as|es|for|that's|=|my|mi|the|our|número|de) ){0,3}"
-    rf"(?:(?P<SSN>{_PATTERNS[Kind.SSN]})|(?P<NHS>{_PATTERNS[Kind.NHS]})|(?P<MEMBER>member|policy|socio)|(?P<PHONE>phone|mobile|cell|tel|móvil|teléfono))\b"
+    rf"(?:(?P<SSN>{_PATTERNS[Kind.SSN]})|(?P<NHS>{_PATTERNS[Kind.NHS]})|(?P<MEMBER>member|policy|socio)|(?P<ORDER>order|pedido)|(?P<PRESCRIPTION>rx|prescription|script|receta)|(?P<PHONE>phone|mobile|cell|tel|móvil|teléfono))\b"
 )
 
 

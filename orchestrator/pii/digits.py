@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from orchestrator.pii import numerals
 from orchestrator.pii.checksums import is_card, is_nhs
-from orchestrator.pii.cues import KEEP, cue_after, cue_before
+from orchestrator.pii.cues import KEEP, NUMBER, cue_after, cue_before
 from orchestrator.pii.kinds import Kind, Span
 from orchestrator.pii.phones import MOST_DIGITS, is_phone
 from orchestrator.pii.reading import Reading, Word
@@ -21,8 +21,8 @@ _AFTER = re.compile(
 _SSN = re.compile(r"\d{3}[ -]\d{2}[ -]\d{4}")
 _ATTACHED = re.compile(r"(?:[-/][A-Za-z0-9]{1,12}){1,3}")
 _SPACED = re.compile(r"\d(?: \d){6,}")
-_SPACED_NHS = re.compile(r"\d{3} \d{3} \d{4}")
-_MIXED = re.compile(r"\b[A-Z]{1,5}[-/]?\d{4,12}(?:[-/][A-Za-z0-9]{1,12}){0,3}\b")
+_MIXED = re.compile(r"(?<![\w@./-])[A-Za-z0-9]{1,20}(?:[-/_][A-Za-z0-9]{1,20}){0,4}(?![\w@])")
+_DOSE = re.compile(r"(?i)\d+(?:mg|mcg|ml|g|kg|iu|st|nd|rd|th|am|pm)|[\d/-]+|\d{1,2}-[a-z]+-\d{2,4}")
 _FILLERS = frozenset({"y", "and", "then", "dash", "hyphen", "space", "guion", "guión", "um", "uh", "er"})  # between two digits said
 _LONGEST_PIECES = 19  # a card number said digit by digit
 _IDS = {Kind.MEMBER: 5, Kind.PRESCRIPTION: 5, Kind.ORDER: 4}  # fewest digits with a cue that need not mean a number
@@ -62,9 +62,14 @@ def find_mixed(reading: Reading) -> Iterator[Span]:
     if not reading.has_digit:
         return
     for match in _MIXED.finditer(reading.text):
-        cue = cue_before(reading.text, match.start()) or cue_after(reading.text, match.end())
+        digits = sum(map(str.isdigit, match.group()))
+        if digits < 4 or _DOSE.fullmatch(match.group()):
+            continue
+        cue = cue_before(reading.text, match.start())
+        cue = cue_after(reading.text, match.end()) if cue in {None, NUMBER, Kind.PHONE} else cue
         for kind in _IDS:
-            if cue == kind:
+            # Nine digits behind letters are an insurer's id where nothing says what they are; lots are shorter.
+            if cue == kind or (cue is None and kind == Kind.MEMBER and digits >= 9 and match.group()[:2].isalpha()):
                 yield Span(match.start(), match.end(), kind)
 
 
@@ -77,7 +82,7 @@ def _in_run(text: str, run: re.Match[str], last: Kind | None) -> Iterator[Span]:
     cue = cue_before(text, run.start())
     if cue == KEEP:
         return
-    if cue in {None, Kind.PHONE}:
+    if cue in {None, NUMBER, Kind.PHONE}:
         cue = cue_after(text, pieces[-1].end()) or cue
     first = 0
     while first < len(pieces):
@@ -106,7 +111,7 @@ def _kind(written: str, digits: str, cue: str | None) -> Kind | None:
     for kind, fewest in _IDS.items():
         if cue == kind:
             return kind if len(digits) >= fewest else None
-    if is_phone(written, digits) or (cue == Kind.PHONE and 7 <= len(digits) <= MOST_DIGITS):
+    if is_phone(written, digits) or (cue in {NUMBER, Kind.PHONE} and 7 <= len(digits) <= MOST_DIGITS):
         return Kind.PHONE
     return None
 
@@ -118,7 +123,7 @@ def _by_check(written: str, digits: str, cue: str | None) -> Kind | None:
         return Kind.CARD
     if _SSN.fullmatch(written) or (cue == Kind.SSN and n in {4, 9}):
         return Kind.SSN
-    if n == 10 and cue in {None, Kind.NHS} and (cue or (_SPACED_NHS.fullmatch(written) and is_nhs(digits))):
+    if n == 10 and (cue == Kind.NHS or (cue in {None, NUMBER} and "(" not in written and is_nhs(digits))):
         return Kind.NHS
     return Kind.MEMBER if cue == Kind.CARD and 7 <= n <= 12 else None  # no bank's card is so short: an insurer's
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from orchestrator.pii.lexicon import is_clearly_given, is_given, is_medicine, is_mostly_given, is_plain, is_surname, words_of
+from orchestrator.pii.lexicon import (
+    is_clearly_given,
+    is_given,
+    is_listed_plain,
+    is_medicine,
+    is_mostly_given,
+    is_plain,
+    is_surname,
+    words_of,
+)
 from orchestrator.pii.numerals import WORDS as NUMBERS
 from orchestrator.pii.reading import Reading
 
@@ -69,7 +78,7 @@ def is_related(reading: Reading, index: int, gap: str) -> bool:
     word, lower = reading.words[index], bare(reading.words[index].lower)
     if gap.strip(" ,(:\u00a0") or (is_medicine(lower) and not is_clearly_given(lower)) or lower in STOPS:
         return False
-    if is_clearly_given(lower):
+    if is_clearly_given(lower) or (is_mostly_given(lower) and not is_listed_plain(lower)):
         return True
     if not word.text[:1].isupper():
         return False
@@ -84,8 +93,10 @@ def is_addressed(reading: Reading, index: int, cue: str) -> bool:
     """Say whether a capitalised word is a name after ``dear``, ``thanks``, ``for`` and the like."""
     word, lower = reading.words[index], bare(reading.words[index].lower)
     gap = reading.between(index - 1, index)
-    if gap.strip(" ,-\u00a0") or not word.text[:1].isupper() or is_medicine(lower) or lower in STOPS:
+    if gap.strip(" ,-\u00a0") or is_medicine(lower) or lower in STOPS:
         return False
+    if not word.text[:1].isupper():
+        return cue in {"ask", "tell", "dear"} and is_mostly_given(lower) and not is_listed_plain(lower)
     if is_given(lower) and (is_mostly_given(lower) or cue in GREETS | CLOSES):
         return True
     collects = cue == "for" and index > 1 and reading.words[index - 2].lower in {"up", "collecting", "collect"}

@@ -27,13 +27,21 @@ _CALLED = frozenset({"llamo", "llama", "named", "called"})
 _IS = words_of("is was es it's its de should be as um uh of completo completa on the my account order prescription here para en la cuenta")
 _BELONGS = frozenset({Kind.PHONE, Kind.DOB, Kind.EMAIL, Kind.ADDRESS, Kind.NHS, Kind.SSN})
 _SPEAKS_OF = frozenset({"for", "para", "behalf", "of", "with", "ask", "tell", "under", "from"})
-_CUES = _SAYS_NAME | nw.TITLES | nw.RELATIONS | nw.GREETS | nw.CLOSES | _INTRODUCES | _SPEAKS_OF | _CALLED | {"our"}
+_MEETS = words_of(
+    "spoke speak spoken speaking talk talked talking served signed seen prescribed attended handled dealt addressed registered"
+)
+_PERSONS_DO = words_of("said told says rang phoned promised asked explained signed wrote insisted spoke spotted who dijo llamó")
+_OWNED = words_of(
+    "tablets tabs prescription prescriptions meds medication medicine order inhaler account insulin name mum mom dad wife husband son"
+    " daughter pills script refill parcel delivery appointment number address record records"
+)
+_CUES = _SAYS_NAME | nw.TITLES | nw.RELATIONS | nw.GREETS | nw.CLOSES | _INTRODUCES | _SPEAKS_OF | _CALLED | {"our", "to", "by"}
 _SAINTS = frozenset({"st", "saint", "san", "santa"})
 
 
 def find_names(reading: Reading) -> Iterator[Span]:
     """Yield names; overlapping ones are left to the caller."""
-    speaks = not nw.SPEAKS.isdisjoint(reading.holds)
+    speaks = not (nw.SPEAKS | _PERSONS_DO).isdisjoint(reading.holds)
     for index, (written, lower, start, _) in enumerate(reading.words):
         first = _after_cue(reading, index, lower) if lower in _CUES else None
         if first is not None:
@@ -78,6 +86,8 @@ def _after_cue(reading: Reading, index: int, lower: str) -> int | None:
     if lower in nw.RELATIONS or (lower == "our" and words[following].text[:1].isupper()):
         return _after_relation(reading, index)
     before = words[index - 1].lower if index else ""
+    if lower in {"to", "with", "by"} and before in _MEETS:
+        return following if nw.is_related(reading, following, reading.between(index, following)) else None
     if lower in _CALLED:
         fits = nw.is_said_name(reading, following)
     elif (lower == "is" and before == "this") or (lower == "am" and before == "i") or lower in _INTRODUCES - {"is", "am"}:
@@ -183,13 +193,10 @@ def _has_surname(reading: Reading, index: int) -> bool:
 
 
 def _speaks_for_itself(reading: Reading, index: int) -> bool:
-    """Say whether a word is a name because of what follows: ``Chus aquí``, ``desmond clarke here``, ``Thandi Smith``."""
+    """Say whether a word is a name because of what follows: ``Chus aquí``, ``Thandi Smith``, ``Oyelaran said``, ``Xiu's tablets``."""
     word, after = reading.words[index], index + 1
-    if (
-        after >= len(reading.words)
-        or not (word.text[0].isupper() or reading.words[after].lower in nw.SPEAKS)
-        or not nw.is_joined(reading, after)
-    ):
+    capital, following = word.text[0].isupper(), reading.words[after].lower if after < len(reading.words) else ""
+    if not (capital or following in nw.SPEAKS or following in _PERSONS_DO) or not following or not nw.is_joined(reading, after):
         return False
     lower = nw.bare(word.lower)
     if (
@@ -200,11 +207,13 @@ def _speaks_for_itself(reading: Reading, index: int) -> bool:
         or not lower.replace("'", "").replace("-", "").isalpha()
     ):
         return False
-    if word.text[:1].isupper() and reading.words[after].text[:1].isupper() and is_surname(nw.bare(reading.words[after].lower)):
-        return not is_plain(nw.bare(reading.words[after].lower))
-    if reading.words[after].lower in nw.SPEAKS and (word.text[:1].isupper() or is_given(lower)):
+    if not capital:
+        return is_given(lower) and (following in nw.SPEAKS or is_mostly_given(lower))
+    if reading.words[after].text[0].isupper() and is_surname(nw.bare(following)) and not is_plain(nw.bare(following)):
         return True
-    return word.text[:1].isupper() and index == 0 and reading.words[after].lower in {"otra", "again"}
+    if _owns(word.lower):
+        return following in _OWNED
+    return following in nw.SPEAKS or following in _PERSONS_DO or (index == 0 and following in {"otra", "again"})
 
 
 def _owns(lower: str) -> bool:

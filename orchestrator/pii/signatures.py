@@ -34,7 +34,7 @@ def find_signatures(reading: Reading) -> Iterator[Span]:
         end = len(text[:start].rstrip())
     stop = len(text.rstrip())
     last = _LAST.search(text, max(0, stop - _LONGEST), stop)
-    if last and _is_name(last["name"]) and (" " in last["name"] or is_given(last["name"].lower())):
+    if last and _is_name(last["name"]) and len(last["name"]) > 2:
         yield Span(last.start("name"), last.end("name"), Kind.NAME)
 
 
