@@ -31,7 +31,7 @@ def find_addresses(reading: Reading) -> Iterator[Span]:
         yield from _spanish(reading)
     if not reading.holds.isdisjoint(_SAID_CUES):
         yield from _said_postcodes(reading)
-    if not reading.has_digit:
+    if not reading.digits:
         return
     for match in aw.POSTCODE.finditer(reading.text):
         yield Span(_back(reading, match.start()), match.end(), Kind.ADDRESS)

@@ -51,7 +51,7 @@ def find_births(reading: Reading) -> Iterator[Span]:
 
 def find_dates_of(reading: Reading, names: Sequence[Span]) -> Iterator[Span]:
     """Yield full dates that follow or precede a name with nothing but punctuation between: ``Wilma Sutter 1/30/44``."""
-    if not reading.has_digit or not names:
+    if not reading.digits or not names:
         return
     starts, ends = {name.start for name in names}, {name.end for name in names}
     for match in _WRITTEN.finditer(reading.text):

@@ -19,7 +19,7 @@ _PIECE = re.compile(r"[ -]?[a-zA-Z0-9]+")
 
 def find_ibans(reading: Reading) -> Iterator[Span]:
     """Yield the IBANs whose checksum (ISO 7064, MOD 97-10) and length hold; words that follow without a mark are left."""
-    if not reading.has_digit:
+    if reading.digits < 10:
         return
     for match in _IBAN.finditer(reading.text):
         ends = [piece.end() for piece in _PIECE.finditer(match.group())]
@@ -56,7 +56,7 @@ def find_said_ibans(reading: Reading) -> Iterator[Span]:
 
 def find_national_numbers(reading: Reading) -> Iterator[Span]:
     """Yield Spanish DNI and NIE whose letter holds, and United Kingdom National Insurance numbers."""
-    if not reading.has_digit:
+    if reading.digits < 6:
         return
     for match in _NATIONAL.finditer(reading.text):
         if _national(match.group()):

@@ -108,8 +108,8 @@ _PIECE = re.compile(r"[^\W_]+")
 _GAP = re.compile(r"[ \u00a0]|[-/._]")
 _UNIT = re.compile(r"(?i)\d+(?:mg|mcg|ml|g|kg|iu|st|nd|rd|th|am|pm|x)|.*:")
 _COUNTED = re.compile(
-    r"(?i) ?(?:%|:\d|(?:mg|mcg|ml|tab(?:let)?s?|caps(?:ules)?|pills?|boxes|packs?|bottles?|days?|weeks?|months?|times|people|dollars|units|days"
-    r"|pounds)\b)"
+    r"(?i) ?(?:%|:\d|(?:mg|mcg|ml|tab(?:let)?s?|caps(?:ules)?|pills?|boxes|packs?|bottles?|days?|weeks?|months?|times|people|dollars"
+    r"|units|pounds)\b)"
 )
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}")
 _FILLERS = frozenset({"dash", "hyphen", "slash", "then", "guion", "guión"})  # between two characters said
@@ -118,7 +118,7 @@ _MOST_PIECES = 24  # an id said letter by letter
 
 def find_codes(reading: Reading) -> Iterator[tuple[int, int, Kind | None]]:
     """Yield ids after their cue; a kind of None marks what must stay."""
-    if not reading.has_digit and not reading.holds & numerals.WORDS:
+    if not reading.digits and not reading.holds & numerals.WORDS:
         return
     for word in reading.words:
         if word.lower not in _CUES:

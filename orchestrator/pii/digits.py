@@ -30,7 +30,7 @@ _IDS = {Kind.MEMBER: 5, Kind.PRESCRIPTION: 5, Kind.ORDER: 4}  # fewest digits wi
 
 def find_digit_runs(reading: Reading) -> Iterator[Span]:
     """Yield what runs of digits are, by checksum, numbering plan and the words beside them."""
-    if not reading.has_digit:
+    if reading.digits < 4:
         return
     last: Kind | None = None
     for run in _RUN.finditer(reading.text):
@@ -59,7 +59,7 @@ def find_said_runs(reading: Reading) -> Iterator[Span]:
 
 def find_mixed(reading: Reading) -> Iterator[Span]:
     """Yield ids that begin with letters, where the words before say what they are: ``receta electrónica E83108985``."""
-    if not reading.has_digit:
+    if reading.digits < 4:
         return
     for match in _MIXED.finditer(reading.text):
         digits = sum(map(str.isdigit, match.group()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
-from orchestrator.pii import addresses, births, checksums, codes, digits, emails, names, signatures, spelled
+from orchestrator.pii import addresses, beside, births, checksums, codes, digits, emails, names, signatures, spelled
 from orchestrator.pii.kinds import Kind, Span
 from orchestrator.pii.reading import read
 
@@ -30,7 +30,7 @@ def find(text: str, *, orders: bool = False) -> tuple[Span, ...]:
     taken.add(codes.find_hashes(reading))
     taken.add(signatures.find_signatures(reading))
     taken.add(names.find_names(reading))
-    taken.add(names.find_beside(reading, taken.spans()))
+    taken.add(beside.find_beside(reading, taken.spans()))
     named = [span for span in taken.spans() if span.kind == Kind.NAME]
     taken.add(spelled.find_spelled(reading, named))
     taken.add(births.find_dates_of(reading, named))

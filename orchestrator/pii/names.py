@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from orchestrator.pii import name_words as nw
 from orchestrator.pii.kinds import Kind, Span
@@ -25,7 +24,6 @@ _SAYS_NAME = frozenset({"name", "surname", "names", "nombre", "apellido", "apell
 _INTRODUCES = frozenset({"i'm", "im", "it's", "its", "soy", "is", "am", "habla"})
 _CALLED = frozenset({"llamo", "llama", "named", "called"})
 _IS = words_of("is was es it's its de should be as um uh of completo completa on the my account order prescription here para en la cuenta")
-_BELONGS = frozenset({Kind.PHONE, Kind.DOB, Kind.EMAIL, Kind.ADDRESS, Kind.NHS, Kind.SSN})
 _SPEAKS_OF = frozenset({"for", "para", "behalf", "of", "with", "ask", "tell", "under", "from"})
 _MEETS = words_of(
     "spoke speak spoken speaking talk talked talking served signed seen prescribed attended handled dealt addressed registered"
@@ -51,27 +49,6 @@ def find_names(reading: Reading) -> Iterator[Span]:
                 yield Span(start, _end(reading, index), Kind.NAME)
         elif (speaks or written[0].isupper()) and _speaks_for_itself(reading, index):
             yield Span(start, _end(reading, index), Kind.NAME)
-
-
-def find_beside(reading: Reading, spans: Iterable[Span]) -> Iterator[Span]:
-    """Yield capitalised unknown words right before other personal data, which are whose it is: ``Ashby Xu, 07700 900123``."""
-    starts = [word.start for word in reading.words]
-    for span in spans:
-        if span.kind in _BELONGS:
-            last = first = bisect_left(starts, span.start) - 1
-            if last < 0 or reading.text[reading.words[last].end : span.start].strip(" ,:(-\n") or not _unknown(reading, last):
-                continue
-            while first > 0 and last - first < _MOST_WORDS - 1 and nw.is_joined(reading, first) and _unknown(reading, first - 1):
-                first -= 1
-            yield Span(reading.words[first].start, reading.words[last].end, Kind.NAME)
-
-
-def _unknown(reading: Reading, index: int) -> bool:
-    """Say whether a word is capitalised and nothing else than a name as far as the lists know."""
-    written, lower = reading.words[index].text, reading.words[index].lower
-    if not written[0].isupper() or (written.isupper() and len(written) > 1) or not lower.replace("'", "").replace("-", "").isalpha():
-        return False
-    return lower not in nw.STOPS and not is_medicine(lower) and (is_surname(lower) or is_given(lower) or not is_listed_plain(lower))
 
 
 def _after_cue(reading: Reading, index: int, lower: str) -> int | None:
