@@ -7,95 +7,28 @@ from collections.abc import Iterator
 
 from orchestrator.pii import numerals
 from orchestrator.pii.kinds import Kind, Span
+from orchestrator.pii.lexicon import words_of
 from orchestrator.pii.reading import Reading
 
-# What a word speaks of. KEEP (None) takes lots and codes of medicines away from everybody else.
+_PRESCRIPTIONS = words_of("rx prescription script refill receta prescripción repeat scrip perscription presciption prescripton prescrption")
+_MEMBERS = words_of(
+    "member memeber membr mbr membership policy insurance subscriber medicare medicaid medi-cal patient pt customer client loyalty"
+    " account acct mrn beneficiary group plan hospital socio socia afiliado afiliada afiliación afiliacion miembro nsocio póliza"
+    " poliza asegurado asegurada sanitaria cliente paciente seguro cip sip id id's insured payer rewards clubcard nectar expediente"
+    " historia mutua aetna cigna humana kaiser bupa bcbs tricare"
+)
+_ORDERS = words_of(
+    "order orders ord ordr oder ordre odrer pkg paquete pedido orden po invoice factura tracking parcel package shipment confirmation"
+    " booking reference ref case ticket return seguimiento receipt dispatch consignment purchase transaction envío compra encargo"
+    " reserva referencia localizador delivery"
+)
+_STAY = words_of("lot lots batch lote ndc barcode serial exp expiry ean gtin")
+# What a word speaks of. None takes lots and codes of medicines away from everybody else.
 _CUES: dict[str, Kind | None] = {
-    **dict.fromkeys(("rx", "prescription", "script", "refill", "receta", "prescripción", "repeat"), Kind.PRESCRIPTION),
-    **dict.fromkeys(
-        (
-            *("member", "membership", "policy", "insurance", "subscriber", "medicare", "medicaid", "patient", "pt", "customer", "client"),
-            *("loyalty", "account", "acct", "mrn", "beneficiary", "group", "plan", "hospital", "socio", "socia", "afiliado", "afiliada"),
-            *(
-                "miembro",
-                "nsocio",
-                "póliza",
-                "poliza",
-                "asegurado",
-                "asegurada",
-                "sanitaria",
-                "cliente",
-                "paciente",
-                "seguro",
-                "cip",
-                "id",
-                "subscriber",
-                "insured",
-                "rewards",
-                "clubcard",
-                "expediente",
-                "historia",
-                "mutua",
-                "aetna",
-                "cigna",
-                "humana",
-                "kaiser",
-                "bupa",
-                "tricare",
-                "id's",
-                "nectar",
-                "sip",
-                "bcbs",
-                "medi-cal",
-                "afiliación",
-                "afiliacion",
-                "payer",
-            ),
-        ),
-        Kind.MEMBER,
-    ),
-    **dict.fromkeys(
-        (
-            *(
-                "order",
-                "orders",
-                "ord",
-                "pedido",
-                "orden",
-                "po",
-                "invoice",
-                "factura",
-                "tracking",
-                "parcel",
-                "package",
-                "shipment",
-                "confirmation",
-            ),
-            *(
-                "booking",
-                "reference",
-                "ref",
-                "case",
-                "ticket",
-                "return",
-                "seguimiento",
-                "receipt",
-                "dispatch",
-                "consignment",
-                "purchase",
-                "transaction",
-                "envío",
-                "compra",
-                "encargo",
-                "reserva",
-                "referencia",
-                "localizador",
-                "delivery",
-            ),
-        ),
-        Kind.ORDER,
-    ),
-    **dict.fromkeys(("lot", "lots", "batch", "lote", "ndc", "barcode", "serial", "exp", "expiry", "ean", "gtin"), None),
+    **dict.fromkeys(_PRESCRIPTIONS, Kind.PRESCRIPTION),
+    **dict.fromkeys(_MEMBERS, Kind.MEMBER),
+    **dict.fromkeys(_ORDERS, Kind.ORDER),
+    **dict.fromkeys(_STAY, None),
 }
 _SAYS_NUMBER = r"number|no|num|nr|id|ids|code|ref|reference|número|numero|nº|núm"
 _FILLER = re.compile(

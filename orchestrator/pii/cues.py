@@ -20,11 +20,11 @@ _PATTERNS = {
     Kind.SSN: r"(?:ssn|ss|soc|social(?: security)?(?: n)?|seguridad social|national insurance|nino|ni number|dni|nie)",
     Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number"
     r"|tarjeta(?! sanitaria))",
-    Kind.PRESCRIPTION: r"(?:rx|prescriptions?|scripts?|refills?|recetas?|number on the (?:box|bottle|label|bag))",
-    Kind.MEMBER: r"(?:member(?:ship)?|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct"
+    Kind.PRESCRIPTION: r"(?:rx|prescriptions?|p(?:er|re)s?c?ript?i?ons?|scrip|scripts?|refills?|recetas?|number on the (?:box|bottle|label|bag))",
+    Kind.MEMBER: r"(?:member(?:ship)?|memeber|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct"
     r"|mrn|hospital number|beneficiary|group|plan|miembro|nsocio|socio|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente"
     r"|paciente|seguro|mutua|rewards|clubcard|aetna|cigna|humana|kaiser|bupa|tricare|nectar|sip|bcbs|medi-cal|afiliaci[oó]n)",
-    Kind.ORDER: r"(?:orders?|ord|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case"
+    Kind.ORDER: r"(?:orders?|ord|ordr|oder|ordre|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case"
     r"|ticket|seguimiento|receipt|dispatch|purchase|transaction|envío|compra|encargo|reserva|referencia)",
     NUMBER: r"(?:number|número|numero)",
     Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial"

@@ -9,6 +9,7 @@ from orchestrator.pii import numerals
 from orchestrator.pii.checksums import is_card, is_nhs
 from orchestrator.pii.cues import KEEP, NUMBER, cue_after, cue_before
 from orchestrator.pii.kinds import Kind, Span
+from orchestrator.pii.lexicon import words_of
 from orchestrator.pii.phones import MOST_DIGITS, is_phone
 from orchestrator.pii.reading import Reading, Word
 
@@ -23,6 +24,13 @@ _ATTACHED = re.compile(r"(?:[-/][A-Za-z0-9]{1,12}){1,3}")
 _SPACED = re.compile(r"\d(?: \d){6,}")
 _MIXED = re.compile(r"(?<![\w@./-])[A-Za-z0-9]{1,20}(?:[-/_][A-Za-z0-9]{1,20}){0,4}(?![\w@])")
 _DOSE = re.compile(r"(?i)\d+(?:mg|mcg|ml|g|kg|iu|st|nd|rd|th|am|pm)|[\d/-]+|\d{1,2}-[a-z]+-\d{2,4}")
+_CODE = re.compile(r"\d{2,8}-\d{3,8}|\d{5,10}")
+# What a message is about says what a number without any cue is; the first that fits.
+_TOPICS = {
+    Kind.PRESCRIPTION: words_of("prescription prescriptions script scripts rx refill refills receta recetas"),
+    Kind.ORDER: words_of("order orders ordered parcel package delivery delivered tracking refund arrived pedido paquete reembolso entrega"),
+    Kind.MEMBER: words_of("insurance member membership policy copay coverage insurer seguro póliza aseguradora mutua"),
+}
 _FILLERS = frozenset({"y", "and", "then", "dash", "hyphen", "space", "guion", "guión", "um", "uh", "er"})  # between two digits said
 _LONGEST_PIECES = 19  # a card number said digit by digit
 _IDS = {Kind.MEMBER: 5, Kind.PRESCRIPTION: 5, Kind.ORDER: 4}  # fewest digits with a cue that need not mean a number
@@ -33,9 +41,10 @@ def find_digit_runs(reading: Reading) -> Iterator[Span]:
     if reading.digits < 4:
         return
     last: Kind | None = None
+    topic = next((kind for kind, words in _TOPICS.items() if not words.isdisjoint(reading.holds)), None)
     for run in _RUN.finditer(reading.text):
         if sum(map(str.isdigit, run.group())) >= 4:
-            for span in _in_run(reading.text, run, last):
+            for span in _in_run(reading.text, run, last, topic):
                 last = span.kind
                 yield span
 
@@ -73,7 +82,7 @@ def find_mixed(reading: Reading) -> Iterator[Span]:
                 yield Span(match.start(), match.end(), kind)
 
 
-def _in_run(text: str, run: re.Match[str], last: Kind | None) -> Iterator[Span]:
+def _in_run(text: str, run: re.Match[str], last: Kind | None, topic: Kind | None) -> Iterator[Span]:
     pieces = list(_PIECE.finditer(text, run.start(), run.end()))
     while pieces and _AFTER.match(text, pieces[-1].end()):
         pieces.pop()
@@ -92,6 +101,8 @@ def _in_run(text: str, run: re.Match[str], last: Kind | None) -> Iterator[Span]:
             kind = _kind(text[start:end], "".join(piece.group() for piece in pieces[first:stop]), cue)
             if kind is None and _SPACED.fullmatch(text, start, end):
                 kind = last or Kind.PHONE  # said digit by digit, so of the kind that was spoken of before
+            if kind is None and cue in {None, NUMBER} and first == 0 and stop == len(pieces) and _CODE.fullmatch(text, start, end):
+                kind = topic
             if kind:
                 attached = _ATTACHED.match(text, end) if kind in _IDS else None
                 yield Span(start, attached.end() if attached else end, kind)
