@@ -20,12 +20,14 @@ _PATTERNS = {
     Kind.SSN: r"(?:ssn|ss|soc|social(?: security)?(?: n)?|seguridad social|national insurance|nino|ni number|dni|nie)",
     Kind.CARD: r"(?:(?:credit|debit|bank|visa|payment|long) ?card|card|visa|mastercard|amex|american express|long number"
     r"|tarjeta(?! sanitaria))",
-    Kind.PRESCRIPTION: r"(?:rx|prescriptions?|p(?:er|re)s?c?ript?i?ons?|scrip|scripts?|refills?|recetas?|number on the (?:box|bottle|label|bag))",
-    Kind.MEMBER: r"(?:member(?:ship)?|memeber|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client|loyalty|account|acct"
-    r"|mrn|hospital number|beneficiary|group|plan|miembro|nsocio|socio|afiliad[oa]|póliza|poliza|asegurad[oa]|tarjeta sanitaria|cliente"
+    Kind.PRESCRIPTION: r"(?:rx|prescriptions?|p(?:er|re)s?c?ript?i?ons?|scrip|scripts?|refills?|recetas?"
+    r"|number on the (?:box|bottle|label|bag))",
+    Kind.MEMBER: r"(?:member(?:ship)?|memeber|polic(?:y|ies)|insurance|subscriber|medicare|medicaid|patient|customer|client"
+    r"|loyalty|account|acct|mrn|hospital number|beneficiary|group|plan|miembro|nsocio|socio|afiliad[oa]|póliza|poliza|asegurad[oa]"
+    r"|tarjeta sanitaria|cliente"
     r"|paciente|seguro|mutua|rewards|clubcard|aetna|cigna|humana|kaiser|bupa|tricare|nectar|sip|bcbs|medi-cal|afiliaci[oó]n)",
-    Kind.ORDER: r"(?:orders?|ord|ordr|oder|ordre|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment|confirmation|booking|reference|ref|case"
-    r"|ticket|seguimiento|receipt|dispatch|purchase|transaction|envío|compra|encargo|reserva|referencia)",
+    Kind.ORDER: r"(?:orders?|ord|ordr|oder|ordre|pedidos?|orden|po|invoice|factura|tracking|parcel|package|shipment"
+    r"|confirmation|booking|reference|ref|case|ticket|seguimiento|receipt|dispatch|purchase|transaction|envío|compra|encargo|reserva|referencia)",
     NUMBER: r"(?:number|número|numero)",
     Kind.PHONE: r"(?:phone|telephone|tel|tlf|telf|tfno|mobile|cell|cellphone|landline|fax|whats ?app|call|ring|text|reach|contact|dial"
     r"|callback|móvil|movil|celular|teléfono|telefono|llam\w{1,6})",
@@ -35,7 +37,8 @@ _CUE = re.compile("(?i)\\b(?:" + "|".join(f"(?P<{kind}>{pattern}{_NUMBER})" for 
 
 _AFTER = re.compile(
     r"(?i)[ .,(]{1,3}(?:(?:is|as|es|for|that's|=|my|mi|the|our|número|de) ){0,3}"
-    rf"(?:(?P<SSN>{_PATTERNS[Kind.SSN]})|(?P<NHS>{_PATTERNS[Kind.NHS]})|(?P<MEMBER>member|policy|socio)|(?P<ORDER>order|pedido)|(?P<PRESCRIPTION>rx|prescription|script|receta)|(?P<PHONE>phone|mobile|cell|tel|móvil|teléfono))\b"
+    rf"(?:(?P<SSN>{_PATTERNS[Kind.SSN]})|(?P<NHS>{_PATTERNS[Kind.NHS]})|(?P<MEMBER>member|policy|socio)|(?P<ORDER>order|pedido)"
+    r"|(?P<PRESCRIPTION>rx|prescription|script|receta)|(?P<PHONE>phone|mobile|cell|tel|móvil|teléfono))\b"
 )
 
 

@@ -20,7 +20,8 @@ _AFTER = re.compile(
     r"(?i)[/:\u00b0%a-z]|[.,]\d| ?(?:mg|mcg|ml|g|kg|iu|units?|tab(?:let)?s?|caps(?:ules)?|pills?|doses?|puffs?|drops?|percent)\b"
 )
 _SSN = re.compile(r"\d{3}[ -]\d{2}[ -]\d{4}")
-_ATTACHED = re.compile(r"(?:[-/][A-Za-z0-9]{1,12}){1,3}")
+_ATTACHED = re.compile(r"(?:[-/_][A-Za-z0-9]{1,12}){1,3}")
+_BEFORE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{1,8}[-/_]$")
 _SPACED = re.compile(r"\d(?: \d){6,}")
 _MIXED = re.compile(r"(?<![\w@./-])[A-Za-z0-9]{1,20}(?:[-/_][A-Za-z0-9]{1,20}){0,4}(?![\w@])")
 _DOSE = re.compile(r"(?i)\d+(?:mg|mcg|ml|g|kg|iu|st|nd|rd|th|am|pm)|[\d/-]+|\d{1,2}-[a-z]+-\d{2,4}")
@@ -41,7 +42,7 @@ def find_digit_runs(reading: Reading) -> Iterator[Span]:
     if reading.digits < 4:
         return
     last: Kind | None = None
-    topic = next((kind for kind, words in _TOPICS.items() if not words.isdisjoint(reading.holds)), None)
+    topic = _topic(reading)
     for run in _RUN.finditer(reading.text):
         if sum(map(str.isdigit, run.group())) >= 4:
             for span in _in_run(reading.text, run, last, topic):
@@ -70,16 +71,23 @@ def find_mixed(reading: Reading) -> Iterator[Span]:
     """Yield ids that begin with letters, where the words before say what they are: ``receta electrónica E83108985``."""
     if reading.digits < 4:
         return
+    topic = _topic(reading)
     for match in _MIXED.finditer(reading.text):
         digits = sum(map(str.isdigit, match.group()))
         if digits < 4 or _DOSE.fullmatch(match.group()):
             continue
         cue = cue_before(reading.text, match.start())
         cue = cue_after(reading.text, match.end()) if cue in {None, NUMBER, Kind.PHONE} else cue
-        for kind in _IDS:
-            # Nine digits behind letters are an insurer's id where nothing says what they are; lots are shorter.
-            if cue == kind or (cue is None and kind == Kind.MEMBER and digits >= 9 and match.group()[:2].isalpha()):
-                yield Span(match.start(), match.end(), kind)
+        # Nine digits behind letters are an insurer's id where nothing says what they are; lots are shorter.
+        insured = Kind.MEMBER if digits >= 9 and match.group()[:2].isalpha() else None
+        kind = next((kind for kind in _IDS if kind == cue), None) or (None if cue else topic or insured)
+        if kind:
+            yield Span(match.start(), match.end(), kind)
+
+
+def _topic(reading: Reading) -> Kind | None:
+    """Return the kind of id that a message as a whole speaks of."""
+    return next((kind for kind, words in _TOPICS.items() if not words.isdisjoint(reading.holds)), None)
 
 
 def _in_run(text: str, run: re.Match[str], last: Kind | None, topic: Kind | None) -> Iterator[Span]:
@@ -105,7 +113,8 @@ def _in_run(text: str, run: re.Match[str], last: Kind | None, topic: Kind | None
                 kind = topic
             if kind:
                 attached = _ATTACHED.match(text, end) if kind in _IDS else None
-                yield Span(start, attached.end() if attached else end, kind)
+                before = _BEFORE.search(text, max(0, start - 16), start) if kind in _IDS else None
+                yield Span(before.start() if before else start, attached.end() if attached else end, kind)
                 first = stop
                 break
         else:
