@@ -1,42 +1,63 @@
-"""Replace personal data by what kind of data it was: ``jo@x.org -> [EMAIL]``.
+"""Replace personal data by what kind of data it was: ``jo@x.org -> [EMAIL]``; or by tokens that can be undone: ``[EMAIL_1]``.
 
-A first set of recognisers; card numbers must pass their checksum. Doses and medicine names stay.
+What counts as personal data is found by ``orchestrator.pii``. Doses, prices, lots and medicine names stay.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-_EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}\b")
-_CARD = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
-_SSN = re.compile(r"\b\d{3}-\d{2}-\d{4}\b")
-_PHONE = re.compile(r"(?<![\w-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?)?\d{2,6}(?:[ .-]\d{2,6}){1,4}(?![\w-])|(?<!\w)\+?\d{10,13}(?!\w)")
-_BIRTH = re.compile(r"(?i)\b(dob|date of birth|born(?: on)?)\b\W{0,3}(\d{1,2}[/.\- ]\w{1,9}[/.\- ]\d{2,4}|\d{4}-\d{2}-\d{2})")
-_ADDRESS = re.compile(
-    r"\b\d{1,5}[a-z]? (?:[A-Z][\w']+ ){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Close|Way|Court|Ct|Place|Pl|Terrace)\b\.?"
-)
-_NAME = re.compile(
-    r"(?i:\b(?:my name is|my name's|i am|i'm|this is|regards|sincerely|thanks|cheers|mrs?|ms|miss|dr|patient)\b)[.,:]?\s+"
-    r"((?:[A-Z][a-z'\u2019]+(?:-[A-Z][a-z]+)?)(?: [A-Z][a-z'\u2019-]+){0,2})"
-)
+from orchestrator.pii import Kind, Span, find
+
+__all__ = ["Kind", "Redacted", "Span", "find", "redact", "restore", "tokenize"]
+
+_TOKEN = re.compile(r"\[[A-Z]{1,16}_[0-9]{1,9}\]")
 
 
-def redact(text: str) -> str:
-    """Return the text with e-mail addresses, phone and card numbers, and what else is known replaced."""
-    text = _EMAIL.sub("[EMAIL]", text)
-    text = _CARD.sub(lambda match: "[CARD]" if luhn(match.group()) else match.group(), text)
-    text = _SSN.sub("[SSN]", text)
-    text = _BIRTH.sub(r"\1 [DATE OF BIRTH]", text)
-    text = _PHONE.sub(_phone, text)
-    text = _ADDRESS.sub("[ADDRESS]", text)
-    return _NAME.sub(lambda match: match.group().replace(match.group(1), "[NAME]"), text)
+@dataclass(frozen=True)
+class Redacted:
+    """A text with tokens in place of personal data, and what each token stands for, which is personal data still."""
+
+    text: str
+    values: dict[str, str]
 
 
-def luhn(number: str) -> bool:
-    """Say whether a card number passes the Luhn checksum (ISO/IEC 7812-1)."""
-    digits = [int(c) for c in number if c.isdigit()][::-1]
-    return sum(d if i % 2 == 0 else d * 2 - 9 * (d > 4) for i, d in enumerate(digits)) % 10 == 0
+def redact(text: str, *, orders: bool = False) -> str:
+    """Return the text with personal data replaced by its kind, as ``[EMAIL]``; order numbers too if ``orders``."""
+    spans = find(text, orders=orders)
+    return _replaced(text, spans, (f"[{span.kind}]" for span in spans))
 
 
-def _phone(match: re.Match[str]) -> str:
-    return "[PHONE]" if 7 <= sum(c.isdigit() for c in match.group()) <= 15 else match.group()
+def tokenize(text: str, *, orders: bool = False) -> Redacted:
+    """Return the text with personal data replaced by numbered tokens, the same value of a kind always by the same token.
+
+    Tokens that the text holds already are not given out again, so ``restore`` is its exact inverse.
+    """
+    spans = find(text, orders=orders)
+    present = set(_TOKEN.findall(text))
+    tokens: dict[tuple[Kind, str], str] = {}
+    numbers = dict.fromkeys(Kind, 0)
+    for span in spans:
+        value = (span.kind, text[span.start : span.end])
+        while value not in tokens:
+            numbers[span.kind] += 1
+            token = f"[{span.kind}_{numbers[span.kind]}]"
+            if token not in present:
+                tokens[value] = token
+    replaced = _replaced(text, spans, (tokens[span.kind, text[span.start : span.end]] for span in spans))
+    return Redacted(replaced, {token: value for (_, value), token in tokens.items()})
+
+
+def restore(text: str, values: Mapping[str, str]) -> str:
+    """Return a text with each token of ``values`` replaced by its value, in one pass: values that look like tokens stay as they are."""
+    return _TOKEN.sub(lambda match: values.get(match.group(), match.group()), text)
+
+
+def _replaced(text: str, spans: Iterable[Span], by: Iterable[str]) -> str:
+    parts, end = [], 0
+    for span, replacement in zip(spans, by, strict=True):
+        parts += [text[end : span.start], replacement]
+        end = span.end
+    return "".join([*parts, text[end:]])
