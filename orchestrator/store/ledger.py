@@ -233,15 +233,20 @@ class Ledger:
     def settle(self, message: outbox.Due) -> None:
         """Write down that a message was delivered."""
         with writing(self.engine, chain=False) as connection:
-            outbox.settle(connection, message.id, delivered_at=self.clock())
+            outbox.settle(connection, message, delivered_at=self.clock())
 
     def fail(self, message: outbox.Due, error: str, retry_at: datetime | None) -> None:
         """Write down that a delivery failed: to be tried again at ``retry_at``, or given up where that is None."""
         with writing(self.engine, chain=False) as connection:
-            outbox.fail(connection, message.id, error=error, retry_at=retry_at)
+            outbox.fail(connection, message, error=error, retry_at=retry_at)
+
+    def dead_letters(self, limit: int = 100) -> list[outbox.DeadLetter]:
+        """Return messages that were given up, the oldest first, with the error of their last attempt and without their payload."""
+        with reading(self.engine) as connection:
+            return outbox.dead_letters(connection, limit)
 
     def redrive(self, ids: Sequence[int] | None = None) -> int:
-        """Make dead letters due again and return how many there were."""
+        """Make dead letters due again, all or those with the given ids, and return how many there were; erased ones stay dead."""
         with writing(self.engine, chain=False) as connection:
             return outbox.redrive(connection, self.clock(), ids)
 
