@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
+WIDTH = 100  # of a verb's description
 PROGRAM = "python -m orchestrator"
 EXIT_CODES = """exit codes: 0 done; 1 a check found something; 2 a mistake in what was asked for;
             3 the store takes nothing, try again; 130 interrupted"""
@@ -40,7 +42,7 @@ class Verbs:
         parser: argparse.ArgumentParser = self._subparsers.add_parser(
             name,
             help=help_,
-            description=f"{help_[0].upper()}{help_[1:]}.{f' {more}' if more else ''}",
+            description=textwrap.fill(f"{help_[0].upper()}{help_[1:]}. {more}".rstrip(), WIDTH),
             epilog=f"example{'s' if len(examples) > 1 else ''}:\n{lines}" if examples else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             parents=[_shared()],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
-from orchestrator.store.outbox import Status
+from orchestrator.store.outbox import ERASED, Status
 from orchestrator.store.tables import DataKey, Feedback, Interaction, OutboxMessage
 
 OUTBOX = ("id", "topic", "request_id", "status", "attempts", "created_at", "next_attempt_at", "delivered_at", "last_error")
@@ -22,9 +23,16 @@ def list_outbox(connection: Connection, *, dead: bool = False, limit: int = 100)
 
 
 def dead_by_topic(connection: Connection) -> dict[str, int]:
-    """Return how many messages of each topic were given up."""
-    query = select(OutboxMessage.topic, func.count()).where(OutboxMessage.status == Status.DEAD.value).group_by(OutboxMessage.topic)
+    """Return how many messages of each topic were given up; those that were erased are not: there is nothing left to tell."""
+    given_up = and_(OutboxMessage.status == Status.DEAD.value, func.coalesce(OutboxMessage.last_error, "") != ERASED)
+    query = select(OutboxMessage.topic, func.count()).where(given_up).group_by(OutboxMessage.topic)
     return {topic: count for topic, count in connection.execute(query)}
+
+
+def count_late(connection: Connection, before: datetime) -> int:
+    """Return how many messages have been due since before a moment and were not delivered."""
+    late = and_(OutboxMessage.status == Status.PENDING.value, OutboxMessage.next_attempt_at < before)
+    return connection.scalar(select(func.count()).select_from(OutboxMessage).where(late)) or 0
 
 
 def list_feedback(connection: Connection, limit: int = 100) -> list[dict[str, Any]]:
