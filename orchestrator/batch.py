@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from orchestrator.batch_items import BadRow, Item
+from orchestrator.batch_items import Item
 from orchestrator.errors import ConflictError, StoreUnavailableError
 from orchestrator.incoming import digest_of
 from orchestrator.schema import Message, Outcome
@@ -63,8 +63,8 @@ class Done(NamedTuple):
 class Batch:
     """A run over the messages of one client; ``client`` and each item's key make what was recorded before count as done.
 
-    ``stop`` ends it: no further message is begun, and ``stopped`` says afterwards that some were not. While the store takes nothing, a message waits ``waits_s`` seconds, one after the
-    other, before it is tried again; ``waiting`` is told of the first that waits.
+    ``stop`` ends it: no further message is begun, and ``stopped`` says afterwards that some were not. While the store takes nothing,
+    a message waits ``waits_s`` seconds, one after the other, before it is tried again; ``waiting`` is told of the first that waits.
     """
 
     handle: Handle
@@ -76,13 +76,14 @@ class Batch:
     stopped: bool = False
     _waiting: int = 0
 
-    async def run(self, items: Iterable[Item | BadRow]) -> AsyncIterator[Done | BadRow]:
-        """Yield what became of each item, in order; a bad row as it came.
+    async def run(self, items: Iterable[Item]) -> AsyncIterator[Done]:
+        """Yield what became of each item, in order.
 
+        Raises ``ConflictError`` when an earlier run took something else for one of them: then the file was read with other options.
         Raises ``StoreUnavailableError`` when the store takes nothing for longer than all waits together.
         """
         slots = asyncio.Semaphore(self.concurrency)
-        window: deque[asyncio.Task[Done | BadRow | None]] = deque()
+        window: deque[asyncio.Task[Done | None]] = deque()
         try:
             for item in items:
                 if self.stop.is_set():
@@ -99,10 +100,8 @@ class Batch:
                 task.cancel()
             await asyncio.gather(*window, return_exceptions=True)
 
-    async def _one(self, item: Item | BadRow, slots: asyncio.Semaphore) -> Done | BadRow | None:
+    async def _one(self, item: Item, slots: asyncio.Semaphore) -> Done | None:
         """Handle one item when its turn has come; None when the batch was stopped before that."""
-        if isinstance(item, BadRow):
-            return item
         async with slots:
             if self.stop.is_set():
                 self.stopped = True
@@ -110,7 +109,8 @@ class Batch:
             try:
                 return await self._patiently(item)
             except ConflictError:
-                return BadRow(item.place, "an earlier run of this file took another text, channel or customer here: give the options it had")
+                told = f"{item.place}: an earlier run of this file took another text, channel or customer here"
+                raise ConflictError(f"{told}: give the options it had, or rename the file for a new batch") from None
 
     async def _patiently(self, item: Item) -> Done:
         key = Idempotency(client=self.client, key=item.key, body_hash=digest_of(item.message))

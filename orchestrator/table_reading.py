@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +66,7 @@ def _read_csv(path: Path) -> Iterator[Row]:
                 continue
             number += 1
             if len(values) != len(columns):
-                yield Broken(place, number, f"{len(values)} cells under {len(columns)} columns; quote a text that holds commas or line breaks")
+                yield Broken(place, number, f"{len(values)} cells under {len(columns)} columns; quote texts with commas or line breaks")
             elif problem := next(filter(None, map(_not_utf8, values)), None):
                 yield Broken(place, number, problem)
             else:

@@ -12,7 +12,6 @@ from typing import BinaryIO
 
 from orchestrator.errors import OrchestratorError
 
-
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 

@@ -29,7 +29,9 @@ def add_verbs(verbs: Verbs) -> None:
         more="Exit 1 when it does not hold. Checkpoints and key from elsewhere than the server show what its administrator could hide.",
     )
     verify.add_argument("--checkpoints", type=Path, metavar="DIR", help="the signed checkpoints (default: CHECKPOINTS_DIR)")
-    verify.add_argument("--public-key", type=Path, metavar="FILE", help="the PEM file of the key they are signed with (default: of our keys)")
+    verify.add_argument(
+        "--public-key", type=Path, metavar="FILE", help="the PEM file of the key they are signed with (default: of our keys)"
+    )
     export = group.add(
         "export",
         do_export,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from orchestrator.commands.opening import url_of
 from orchestrator.commands.printing import print_json, tell, visible
 from orchestrator.commands.verbs import Verbs, at_least_one
-from orchestrator.errors import OrchestratorError, StoreUnavailableError
+from orchestrator.errors import ConflictError, OrchestratorError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from orchestrator.batch import Batch
@@ -45,8 +45,8 @@ def add_verbs(verbs: Verbs) -> None:
     batch.add_argument("file", metavar="FILE", type=Path, help="the messages: .csv, .jsonl or .parquet")
     batch.add_argument("--output", required=True, metavar="OUT", type=Path, help="the answers: .csv, .jsonl or .parquet")
     batch.add_argument("--text", default="message", metavar="COL", help="the column of the message (default: %(default)s)")
-    batch.add_argument("--id", metavar="COL", help="the column of an id of your own (default: id where there is one, else the row's number)")
-    batch.add_argument("--channel", metavar="COL", help="the column of the channel, or one channel for all rows (default: channel, else chat)")
+    batch.add_argument("--id", metavar="COL", help="the column of your own id (default: id where there is one, else the row's number)")
+    batch.add_argument("--channel", metavar="COL", help="the column of the channel, or one channel for all (default: channel, else chat)")
     batch.add_argument("--customer-id", metavar="COL", help="the column of the customer (default: customer_id where there is one)")
     batch.add_argument("--concurrency", type=at_least_one, default=4, metavar="N", help="messages under way at once (default: %(default)s)")
     batch.add_argument("--strict", action="store_true", help="do nothing when a row cannot be read")
@@ -108,14 +108,13 @@ async def _feed(batch: Batch, file: Path, found: Survey, write: Write, shown: Pr
     good = (item for item in read_items(file, found.columns) if not isinstance(item, BadRow))
     try:
         async for one in batch.run(good):
-            if isinstance(one, BadRow):
-                shown.note(_told(file, one))
-                continue
             write(one.result())
             classification = one.outcome.classification
             review = classification.decision.review_required
             tally.update(done=1, before=int(one.before), degraded=int(classification.degraded), review_required=int(review))
             shown.advance(before=one.before)
+    except ConflictError as error:
+        raise ConflictError(f"{file}: {error}") from None
     except StoreUnavailableError as error:
         raise StoreUnavailableError(f"{error}. {tally['done']} of {found.items} messages are recorded; {GO_ON}") from error
     if batch.stopped:

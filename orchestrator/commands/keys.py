@@ -106,7 +106,8 @@ def do_show(options: argparse.Namespace) -> int:
     if options.json:
         print_json(told)
     else:
-        print(f"keys of {told['origin']}: {told['encryption_keys']} encryption key(s); the audit trail is verified with\n{told['public_key']}")
+        print(f"keys of {told['origin']}: {told['encryption_keys']} encryption key(s); the audit trail is verified with")
+        print(told["public_key"].strip())
     return 0
 
 

@@ -36,7 +36,9 @@ def ledger_of(options: argparse.Namespace) -> Iterator[Ledger]:
 
     text = url_of(options)
     if missing := missing_file(database_url(text)):
-        raise OrchestratorError(f"there is no database at {missing}: give --database or set DATABASE_URL; the first message makes a new one")
+        raise OrchestratorError(
+            f"there is no database at {missing}: give --database or set DATABASE_URL; the first message makes a new one"
+        )
     try:
         ledger = Ledger.at(text, options.environment)
     except DatabaseError as error:

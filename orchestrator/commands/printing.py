@@ -42,8 +42,8 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 
 def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
     text = f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else visible(str(value))
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 

@@ -59,7 +59,9 @@ class Verbs:
 
 def _shared() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    shared.add_argument("--database", metavar="URL", help="the database (default: DATABASE_URL, else orchestrator.db in DATA_DIR, else in var)")
+    shared.add_argument(
+        "--database", metavar="URL", help="the database (default: DATABASE_URL, else orchestrator.db in DATA_DIR, else in var)"
+    )
     shared.add_argument("--json", action="store_true", help="print JSON for programs")
     return shared
 

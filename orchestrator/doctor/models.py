@@ -73,7 +73,9 @@ async def _served(model: Model, base_url: str | None, key: str) -> Finding:
     if status and status[1] in {"401", "403"}:
         return fail("LLM", f"{told}: the key is refused (HTTP {status[1]})", "correct LLM_API_KEY, or OPENAI_API_KEY for OpenAI")
     if status and status[1] in {"404", "405", "501"}:
-        return warn("LLM", f"{told} answers, but does not tell its models (HTTP {status[1]})", "classify a message to see that it has this one")
+        return warn(
+            "LLM", f"{told} answers, but does not tell its models (HTTP {status[1]})", "classify a message to see that it has this one"
+        )
     why = f"HTTP {status[1]}" if status else page.kind.value
     return fail("LLM", f"{told} does not answer ({why})", "until it does, all answers are degraded: check LLM_BASE_URL and the server")
 

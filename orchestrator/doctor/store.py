@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import DatabaseError
 
 from orchestrator.doctor.finding import Finding, fail, looked_at, ok, warn
-from orchestrator.errors import KeysError, OrchestratorError
+from orchestrator.errors import OrchestratorError
 from orchestrator.keys import KEY_FILE, Keys
 from orchestrator.schema import Severity
 from orchestrator.store import migrate
@@ -41,13 +42,8 @@ def check_store(text: str, environment: Mapping[str, str]) -> list[Finding]:
         return found
     ledger = Ledger(open_engine(url), environment)
     try:
-        looks = {
-            "keys fit": _keys_fit,
-            "audit trail": _audit_trail,
-            "escalations": _escalations,
-            "outbox": _outbox,
-        }
-        return found + [looked_at(name, lambda look=look: look(ledger)) for name, look in looks.items()]
+        looks = {"keys fit": _keys_fit, "audit trail": _audit_trail, "escalations": _escalations, "outbox": _outbox}
+        return found + [looked_at(name, partial(look, ledger)) for name, look in looks.items()]
     finally:
         ledger.close()
 

@@ -26,7 +26,7 @@ def dead_by_topic(connection: Connection) -> dict[str, int]:
     """Return how many messages of each topic were given up; those that were erased are not: there is nothing left to tell."""
     given_up = and_(OutboxMessage.status == Status.DEAD.value, func.coalesce(OutboxMessage.last_error, "") != ERASED)
     query = select(OutboxMessage.topic, func.count()).where(given_up).group_by(OutboxMessage.topic)
-    return {topic: count for topic, count in connection.execute(query)}
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def count_late(connection: Connection, before: datetime) -> int:
