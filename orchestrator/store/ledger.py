@@ -28,7 +28,7 @@ from orchestrator.store import audit, erasure, escalations, feedback, migrate, o
 from orchestrator.store.audit import Head
 from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
 from orchestrator.store.database import database_url, open_engine, reading, writing
-from orchestrator.store.entry import Idempotency, in_random_sample, new_entry
+from orchestrator.store.entry import Entry, Idempotency, in_random_sample, new_entry
 from orchestrator.store.writer import Writer
 
 __all__ = ["DEFAULT_DATA_DIR", "Idempotency", "Ledger", "default_database", "in_random_sample"]
@@ -92,7 +92,7 @@ class Ledger:
         It fails with ``ConflictError`` for a request id or an idempotency key that exists, with ``StoreUnavailableError`` when the
         database does not take it.
         """
-        return self._writer.submit(new_entry(message, outcome, self.keys, self.clock(), idempotency))
+        return self._writer.submit(self._entry(message, outcome, idempotency))
 
     def record(self, message: Message, outcome: Outcome, idempotency: Idempotency | None = None) -> None:
         """Write everything about one outcome, or nothing; return when it is durable."""
@@ -275,6 +275,9 @@ class Ledger:
             if (folder / PUBLIC_KEY).exists():
                 return (folder / PUBLIC_KEY).read_text(encoding="utf-8")
             raise
+
+    def _entry(self, message: Message, outcome: Outcome, idempotency: Idempotency | None = None) -> Entry:
+        return new_entry(message, outcome, self.keys, self.clock(), idempotency)
 
     @cached_property
     def _writer(self) -> Writer:
