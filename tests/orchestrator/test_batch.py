@@ -298,9 +298,14 @@ def test_two_runs_do_not_write_one_output(tmp_path, database):
 def test_an_output_that_fails_midway_leaves_the_one_before(tmp_path):
     out = tmp_path / "out.csv"
     out.write_text("before")
-    with pytest.raises(ZeroDivisionError), writing_table(out, {"a": str}) as write:
-        write({"a": "1"})
-        _ = 1 / 0
+
+    def write_until_it_fails() -> None:
+        with writing_table(out, {"a": str}) as write:
+            write({"a": "1"})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_until_it_fails()
     assert out.read_text() == "before"
     assert list(tmp_path.iterdir()) == [out]
 
