@@ -69,6 +69,8 @@ def do_batch(options: argparse.Namespace) -> int:
         tally = asyncio.run(_run(options, found))
     except _StoppedError as stopped:
         raise KeyboardInterrupt(str(stopped)) from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(GO_ON) from None
     left_out = found.items + len(found.bad) - tally["done"]
     if tally["degraded"]:
         tell(f"{tally['degraded']} answer(s) are degraded: the LLM did not answer, the local classifier did (`doctor` says more)")

@@ -379,3 +379,15 @@ def test_no_more_than_the_given_number_is_under_way_and_rows_are_read_as_they_ar
         asyncio.run(collected(batch, reading(read_items(messages(tmp_path / "in.csv", 500), Columns()))))
     assert peak == 3
     assert read < 100
+
+
+def test_a_file_that_is_not_there_is_a_mistake(tmp_path, capsys):
+    assert main(["batch", str(tmp_path / "none.csv"), "--output", str(tmp_path / "out.csv")]) == 2
+    assert "none.csv cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_parquet_without_pyarrow_says_what_to_install_and_csv_needs_none(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # as Python has it for a package that cannot be imported
+    with pytest.raises(OrchestratorError, match="Parquet needs pyarrow, which is in the `evals` extra"):
+        survey(tmp_path / "in.parquet", Columns())
+    assert survey(messages(tmp_path / "in.csv", 2), Columns()).items == 2
