@@ -49,7 +49,7 @@ def do_verify(options: argparse.Namespace) -> int:
     if options.checkpoints and not options.checkpoints.is_dir():
         raise OrchestratorError(f"--checkpoints {options.checkpoints}: there is no such folder")
     key = _read_key(options.public_key) if options.public_key else None
-    with ledger_of(options) as ledger:
+    with ledger_of(options, may_be_new=True) as ledger:
         problems = ledger.verify(options.checkpoints, key)
         events = _head(ledger).id
     if options.json:

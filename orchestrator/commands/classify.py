@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.commands.opening import ledger_of, url_of
 from orchestrator.commands.printing import print_json, visible
 from orchestrator.commands.verbs import Verbs, add_by
+from orchestrator.errors import InputError
 from orchestrator.schema import Category, Channel
 
 if TYPE_CHECKING:
@@ -51,7 +52,11 @@ def do_classify(options: argparse.Namespace) -> int:
     from orchestrator.incoming import new_message
 
     text = sys.stdin.read().removesuffix("\n") if options.text == "-" else options.text
-    response = asyncio.run(_handle(new_message(text, options.channel, options.customer_id), options))
+    try:
+        message = new_message(text, options.channel, options.customer_id)
+    except InputError as error:
+        raise InputError(f"the message cannot be classified: {error}") from None
+    response = asyncio.run(_handle(message, options))
     if options.json:
         print(response.model_dump_json(indent=2))
         return 0

@@ -115,7 +115,7 @@ def do_tickets(options: argparse.Namespace) -> int:
 def _queue(options: argparse.Namespace) -> list[Waiting]:
     from orchestrator.store.escalations import UNRESOLVED, Status
 
-    with ledger_of(options) as ledger:
+    with ledger_of(options, may_be_new=options.run is do_print_queue) as ledger:
         found = ledger.escalations(tuple(Status) if options.all else UNRESOLVED)
     if len(found) >= MOST:
         tell(f"only the first {MOST} are listed")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.commands.printing import tell
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
@@ -24,10 +25,11 @@ def url_of(options: argparse.Namespace) -> str:
 
 
 @contextmanager
-def ledger_of(options: argparse.Namespace) -> Iterator[Ledger]:
+def ledger_of(options: argparse.Namespace, *, may_be_new: bool = False) -> Iterator[Ledger]:
     """Yield the ledger of a database that is there: opening an SQLite file that is not would make an empty one, and all be well.
 
-    Raises ``OrchestratorError`` when it is not there or no database, ``StoreUnavailableError`` when it does not answer.
+    With ``may_be_new`` it is made, and that is said. Raises ``OrchestratorError`` when it is not there or no database,
+    ``StoreUnavailableError`` when it does not answer.
     """
     from sqlalchemy.exc import DatabaseError
 
@@ -36,9 +38,9 @@ def ledger_of(options: argparse.Namespace) -> Iterator[Ledger]:
 
     text = url_of(options)
     if missing := missing_file(database_url(text)):
-        raise OrchestratorError(
-            f"there is no database at {missing}: give --database or set DATABASE_URL; the first message makes a new one"
-        )
+        if not may_be_new:
+            raise OrchestratorError(f"there is no database at {missing}: give --database or set DATABASE_URL; the first message makes one")
+        tell(f"warning: there was no database at {missing}; a new, empty one is made: is it the one you mean?")
     try:
         ledger = Ledger.at(text, options.environment)
     except DatabaseError as error:

@@ -124,7 +124,7 @@ def test_the_shared_options_may_stand_before_or_behind_a_verb(store, cli, monkey
     assert [ticket["request_id"] for ticket in json.loads(out)] == ["m2"]
 
 
-READERS = ["tickets", "escalations", "audit verify", "audit tail", "feedback list", "outbox list", "retention", "erase C-1 --by me --yes"]
+READERS = ["tickets", "escalations list", "audit export -", "audit tail", "feedback list", "outbox list", "retention", "erase C-1 --by me --yes"]
 
 
 @pytest.mark.parametrize("line", READERS)
@@ -133,6 +133,13 @@ def test_a_database_that_is_not_there_is_a_mistake_and_is_not_made(path, cli, li
     assert code == 2
     assert f"there is no database at {path}" in err
     assert not path.exists()
+
+
+@pytest.mark.parametrize("line", ["escalations", "audit verify"])
+def test_a_new_installation_holds_and_is_told_to_be_new(path, cli, line):
+    code, out, err = cli(line)
+    assert (code, out.strip()) in {(0, "[]"), (0, "the audit trail holds, up to event 0")}
+    assert f"there was no database at {path}" in err
 
 
 def test_a_file_that_is_no_database_is_a_mistake_not_a_traceback(path, cli):
@@ -174,7 +181,7 @@ def test_a_message_from_standard_input_is_handled_as_one_of_its_channel_and_cust
 
 def test_an_empty_message_is_a_mistake(path, cli):
     code, _, err = cli("classify '  '")
-    assert (code, err) == (2, "error: the message is empty\n")
+    assert (code, err) == (2, "error: the message cannot be classified: the message is empty\n")
 
 
 # --- the queue
