@@ -19,7 +19,7 @@ from orchestrator.store.ledger import Ledger
 from orchestrator.store.outbox import Due, Topic
 from orchestrator.webhooks import Answer
 
-ATTEMPTS = 12  # then a message is a dead letter
+ATTEMPTS = 30  # then a message is a dead letter: some ten hours, so that a receiver that is down overnight loses nothing
 BACKOFF_S, MAX_BACKOFF_S = 1.0, 3600.0
 POLL_S = 1.0  # how often the outbox is looked into
 _log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from orchestrator.store.outbox import Topic
 from orchestrator.webhooks import Webhook, open_client
 
 if TYPE_CHECKING:
-    from httpx2 import AsyncClient
+    from orchestrator.webhooks import Client
 
 T = TypeVar("T")
 BATCH = 50  # messages that one pass takes for a destination
@@ -62,7 +62,7 @@ class Relay:
         self,
         ledger: Ledger,
         destinations: Destinations,
-        client: AsyncClient,
+        client: Client,
         random: Random | None = None,
         *,
         concurrency: int = CONCURRENCY,

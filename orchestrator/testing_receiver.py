@@ -23,6 +23,7 @@ class Fault(StrEnum):
     DRIP_HEAD = "drip_head"  # a header that never ends, a byte at a time
     DRIP_BODY = "drip_body"  # answers, then a body that never ends, a byte at a time
     FLOOD = "flood"  # answers, then a body that never ends, as fast as it goes
+    CUT_BODY = "cut_body"  # answers, and closes the connection before the end of the body
     CUT = "cut"  # closes the connection instead of answering
     TWICE = "twice"  # answers twice, as if to a message that was not sent
     GARBAGE = "garbage"  # answers in no known protocol
@@ -185,6 +186,8 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(_head(said))
                     while receiver.pause():
                         self.wfile.write(b"x" * 65_536)
+                case Fault.CUT_BODY:
+                    self.wfile.write(_head(said, 100))
                 case Fault.TWICE:
                     self.close_connection = False
                     self.wfile.write(_head(said, 0) * 2)

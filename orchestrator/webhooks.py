@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.destinations import Destination, Destinations
 from orchestrator.schema import Record
@@ -18,6 +18,8 @@ from orchestrator.store.outbox import Due
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
+
+    Client: TypeAlias = AsyncClient  # so that nobody else need import httpx2
 
 MAX_ANSWER_BYTES = 64 * 1024
 TOLERANCE_S = 300.0  # how far a receiver's clock may be off, and for how long a recorded message can be played to it again
@@ -62,7 +64,7 @@ def body_of(message: Due) -> bytes:
     return json.dumps(told, separators=(",", ":")).encode()
 
 
-def open_client() -> AsyncClient:
+def open_client() -> Client:
     """Return a client for webhooks, to be closed with ``aclose``: no redirects, and a new connection for every delivery.
 
     A receiver that answers twice on a kept connection would answer the next message with what it said of this one, and a page could
@@ -77,7 +79,7 @@ def open_client() -> AsyncClient:
 class Webhook:
     """Delivers messages to one destination; each delivery ends within the timeout, whatever the receiver does."""
 
-    def __init__(self, destination: Destination, settings: Destinations, client: AsyncClient, clock: Callable[[], datetime]) -> None:
+    def __init__(self, destination: Destination, settings: Destinations, client: Client, clock: Callable[[], datetime]) -> None:
         """Send through ``client`` (see ``open_client``)."""
         self._url = destination.url
         self._secret = settings.secret

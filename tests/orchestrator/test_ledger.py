@@ -225,6 +225,7 @@ def test_an_erased_customer_is_forgotten_and_the_chain_holds(ledger):
     ]
     assert [row["request_id"] for row in rows(ledger, "data_keys")] == ["m2"]
     assert rows(ledger, "idempotency_keys") == []
+    assert ledger.redrive() == 0  # its ticket is never sent blank
     assert "4432" not in str(rows(ledger, "tickets")) + str(rows(ledger, "outbox"))
     assert ledger.verify() == []
 
