@@ -16,7 +16,7 @@ def add_verbs(verbs: Verbs) -> None:
         do_doctor,
         "say what is configured, what is reachable, and what to do about the rest",
         examples=("doctor", "doctor --json"),
-        more="Nothing is changed or sent, and no secret is printed. Exit 1 when something fails.",
+        more="Nothing is changed, no message is sent anywhere, and no secret is printed. Exit 1 when something fails.",
     )
 
 

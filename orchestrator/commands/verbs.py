@@ -32,9 +32,9 @@ def new_parser() -> argparse.ArgumentParser:
 class Verbs:
     """Verbs of one parser, or of a verb that has verbs of its own."""
 
-    def __init__(self, subparsers: Any, path: str = "") -> None:
-        """Add to ``subparsers`` of the verb called ``path``, empty for the program itself."""
-        self._subparsers, self._path = subparsers, path
+    def __init__(self, subparsers: Any) -> None:
+        """Add to what ``add_subparsers`` returned."""
+        self._subparsers = subparsers
 
     def add(self, name: str, run: Run | None, help_: str, *, examples: tuple[str, ...] = (), more: str = "") -> argparse.ArgumentParser:
         """Add a verb. ``examples`` are what stands behind the program's name; ``more`` follows the help in the verb's own ``--help``."""
@@ -54,7 +54,7 @@ class Verbs:
     def group(self, name: str, help_: str, run: Run | None = None) -> tuple[Verbs, argparse.ArgumentParser]:
         """Add a verb with verbs of its own; ``run`` is what it does without one, else one must be given."""
         parser = self.add(name, run, help_)
-        return Verbs(parser.add_subparsers(required=run is None, metavar="verb"), f"{self._path} {name}".strip()), parser
+        return Verbs(parser.add_subparsers(required=run is None, metavar="verb")), parser
 
 
 def _shared() -> argparse.ArgumentParser:

@@ -124,7 +124,16 @@ def test_the_shared_options_may_stand_before_or_behind_a_verb(store, cli, monkey
     assert [ticket["request_id"] for ticket in json.loads(out)] == ["m2"]
 
 
-READERS = ["tickets", "escalations list", "audit export -", "audit tail", "feedback list", "outbox list", "retention", "erase C-1 --by me --yes"]
+READERS = [
+    "tickets",
+    "escalations list",
+    "audit export -",
+    "audit tail",
+    "feedback list",
+    "outbox list",
+    "retention",
+    "erase C-1 --by me --yes",
+]
 
 
 @pytest.mark.parametrize("line", READERS)

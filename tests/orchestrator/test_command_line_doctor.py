@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 from support import free_port, make_outcome
 
 from orchestrator.__main__ import main
@@ -14,6 +15,7 @@ from orchestrator.doctor.outside import check_outside
 from orchestrator.doctor.store import check_store
 from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
+from orchestrator.service.table_orders import seed
 from orchestrator.store.ledger import Ledger
 
 
@@ -197,3 +199,21 @@ def test_webhooks_that_cannot_be_reached_or_are_set_wrongly_are_told():
     assert (wrong.status, "WEBHOOK_SECRET" in wrong.told) == ("fail", True)
     away = {"WEBHOOK_TICKETS_URL": f"https://127.0.0.1:{free_port()}/x", "WEBHOOK_SECRET": "s"}
     assert (check_outside(away)[0].status, check_outside(away)[0].name) == ("fail", "webhook of tickets")
+
+
+def orders(url: str) -> tuple[str, str]:
+    one = check_outside({"ORDERS_URL": url})[-1]
+    return one.status.value, one.told
+
+
+def test_the_order_system_is_asked_for_an_order_that_does_not_exist(tmp_path):
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    assert orders(str(engine.url))[0] == "fail"
+    assert not (tmp_path / "shop.db").exists()
+    seed(engine)
+    engine.dispose()
+    assert orders(f"sqlite:///{tmp_path}/shop.db")[0] == "ok"
+    status, told = orders(f"http://127.0.0.1:{free_port()}/orders")
+    assert (status, "demonstration" in told) == ("fail", False)
+    status, told = orders("postgresql+nothing://somebody:db-password@here/none")
+    assert (status, "db-password" in told) == ("fail", False)
