@@ -96,6 +96,14 @@ def expire(connection: Connection, days: RetentionDays, now: datetime) -> Expire
     return Expired(gone, pruned)
 
 
+def would_expire(connection: Connection, days: RetentionDays, now: datetime) -> dict[str, int]:
+    """Return how many rows of each table ``expire`` would delete: it deletes them, and takes that back. The caller's transaction writes."""
+    with connection.begin_nested() as savepoint:
+        rows = expire(connection, days, now).rows
+        savepoint.rollback()
+    return rows
+
+
 def _expire_interactions(connection: Connection, before: datetime) -> int:
     """Delete those nothing belongs to any more; blank the others that have no compliance record."""
     old = Interaction.created_at < before
