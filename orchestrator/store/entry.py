@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.keys import Keys
-from orchestrator.redact import redact
+from orchestrator.redact import tokenize
 from orchestrator.schema import Category, Message, Outcome, Record, Severity
 from orchestrator.store import tables
 from orchestrator.store.escalations import REVIEW_MINUTES, Status
@@ -43,14 +44,15 @@ def new_entry(message: Message, outcome: Outcome, keys: Keys, now: datetime, ide
     common = {"request_id": request_id, "created_at": now}
     rows: dict[Table, list[dict[str, Any]]] = {}
     compliance, ticket = details.get("compliance"), details.get("ticket")
-    seal = Seal(keys) if compliance else None
+    redacted = tokenize(message.text)
+    seal = Seal(keys) if compliance or redacted.values else None
     rows[tables.Interaction] = [
         common
         | {
             "channel": message.channel.value,
             "customer": _customer(message, keys),
-            "redacted_text": redact(message.text),
-            "sealed_values": None,
+            "redacted_text": redacted.text,
+            "sealed_values": seal(json.dumps(redacted.values)) if seal and redacted.values else None,
             "category": decision.category.value,
             "release": outcome.release,
             "classification": classification.model_dump(mode="json"),
@@ -63,6 +65,7 @@ def new_entry(message: Message, outcome: Outcome, keys: Keys, now: datetime, ide
     if seal and compliance:
         record = {"severity": compliance["severity"], "record": compliance, "sealed_text": seal(message.text)}
         rows[tables.ComplianceRecord] = [common | record]
+    if seal:
         rows[tables.DataKey] = [{"request_id": request_id, "wrapped_key": seal.wrapped}]
     if decision.category == Category.SAFETY_COMPLIANCE or decision.review_required:
         escalation = _escalation(outcome, now)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.redact import untokened
 from orchestrator.schema import Category
 from orchestrator.store.tables import Feedback, Interaction
 
@@ -55,4 +56,10 @@ def labelled_rows(connection: Connection, *, corrections_only: bool = False) -> 
     if corrections_only:
         query = query.where(Feedback.label != Feedback.decided)
     for row in connection.execute(query):
-        yield {"id": row.request_id, "message": row.redacted_text, "label": row.label, "channel": row.channel, "decided": row.decided}
+        yield {
+            "id": row.request_id,
+            "message": untokened(row.redacted_text),
+            "label": row.label,
+            "channel": row.channel,
+            "decided": row.decided,
+        }

@@ -169,16 +169,14 @@ class Ledger:
             yield from feedback.labelled_rows(connection, corrections_only=corrections_only)
 
     def read_message(self, request_id: str, by: str, reason: str) -> str:
-        """Return the whole text of a safety message. That it was read, by whom and why, is audited first.
+        """Return the whole text of a message. That it was read, by whom and why, is audited before it is returned.
 
         Raises ``OrchestratorError`` when there is none, when it was erased, and where nobody or no reason is named.
         """
         if not by.strip() or not reason.strip():
             raise OrchestratorError("a message is read by somebody and for a reason: give both")
         with reading(self.engine) as connection:
-            text, _ = sealing.read_sealed(connection, self.keys, request_id)
-        if text is None:
-            raise OrchestratorError(f"message {request_id} is no safety message: only its redacted text was kept")
+            text = sealing.read_whole(connection, self.keys, request_id)
         with self._audited() as (_, events):
             read = {"kind": "message_read", "at": self.clock().isoformat(), "request_id": request_id, "by": by, "reason": redact(reason)}
             events.append(read)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.keys import Keys, sealed, unsealed
+from orchestrator.redact import restore
 from orchestrator.store.tables import ComplianceRecord, DataKey, Interaction
 
 
@@ -25,13 +26,13 @@ class Seal:
         return sealed(self._secret, text)
 
 
-def read_sealed(connection: Connection, keys: Keys, request_id: str) -> tuple[str | None, dict[str, str]]:
-    """Return the whole text of a safety message (None for another) and the values that were redacted, by token.
+def read_whole(connection: Connection, keys: Keys, request_id: str) -> str:
+    """Return the whole text of a message: as it was sealed, or the redacted one with what was taken out put back.
 
-    Raises ``OrchestratorError`` for an unknown message and for one whose key was erased; ``KeysError`` when no master key fits.
+    Raises ``OrchestratorError`` for an unknown message and for one that was erased; ``KeysError`` when no master key fits.
     """
     query = (
-        select(Interaction.sealed_values, ComplianceRecord.sealed_text, DataKey.wrapped_key)
+        select(Interaction.redacted_text, Interaction.sealed_values, ComplianceRecord.sealed_text, DataKey.wrapped_key)
         .outerjoin(ComplianceRecord, ComplianceRecord.request_id == Interaction.request_id)
         .outerjoin(DataKey, DataKey.request_id == Interaction.request_id)
         .where(Interaction.request_id == request_id)
@@ -40,12 +41,13 @@ def read_sealed(connection: Connection, keys: Keys, request_id: str) -> tuple[st
     if row is None:
         raise OrchestratorError(f"there is no message {request_id!r} here: take the request_id from the answer or the escalations")
     if row.wrapped_key is None:
-        if row.sealed_text or row.sealed_values:
-            raise OrchestratorError(f"message {request_id} was erased: its key is gone")
-        return None, {}
+        if row.sealed_text or row.sealed_values or not row.redacted_text:
+            raise OrchestratorError(f"message {request_id} was erased or has expired: its key is gone")
+        return str(row.redacted_text)  # there was nothing to take out
     secret = keys.unwrap(row.wrapped_key)
-    values = json.loads(unsealed(secret, row.sealed_values)) if row.sealed_values else {}
-    return (unsealed(secret, row.sealed_text) if row.sealed_text else None), values
+    if row.sealed_text:
+        return unsealed(secret, row.sealed_text)
+    return restore(row.redacted_text, json.loads(unsealed(secret, row.sealed_values)) if row.sealed_values else {})
 
 
 def rewrap_all(connection: Connection, keys: Keys) -> int:

@@ -228,7 +228,7 @@ def test_a_message_is_read_by_somebody_for_a_reason_and_steers_no_terminal(store
     assert (code, out) == (0, "I feel faint\n\\x1b]0;owned\\x07 \\x9b31m since the new tablets\n")
     assert found("escalations read m1 --by Ann --reason 'call back'")["text"] == TEXT
     assert [event["kind"] for _, event in store.events()][-2:] == ["message_read", "message_read"]
-    assert cli("escalations read m2 --by Ann --reason 'call back'")[0] == 2
+    assert cli("escalations read nobody --by Ann --reason 'call back'")[0] == 2
     assert cli("escalations read m1 --by Ann --reason ' '")[0] == 2
 
 

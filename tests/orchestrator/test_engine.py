@@ -71,7 +71,7 @@ def test_each_category_runs_its_workflow_and_leaves_its_rows(ledger, local, shar
     assert outcome.result.workflow == category
     assert {table: len(rows(ledger, table)) for table in tables} == tables
     (interaction,) = rows(ledger, "interactions")
-    assert interaction["redacted_text"].endswith("[EMAIL]")
+    assert interaction["redacted_text"].endswith("[EMAIL_1]")
     assert "jo@example.org" not in str(interaction)
     assert ledger.verify() == []
 
