@@ -8,7 +8,7 @@ from typing import Any
 
 from evals.data import Row, split_digest
 from evals.gate import COMPARED
-from evals.run import evaluated_rows, run
+from evals.run import AnswerRow, evaluated_rows, run
 from evals.score import judge_rows
 from evals.scored import Scored, read_outcomes, write_outcomes
 from evals.workspace import Workspace, read_json, write_json
@@ -16,6 +16,7 @@ from orchestrator.catalogue import find_model
 from orchestrator.llm import LLM
 from orchestrator.prompts import Renderer
 from orchestrator.release import MANIFEST, Release, load_release
+from orchestrator.schema import Answer
 
 FOLDER = "champion"
 
@@ -37,13 +38,20 @@ def compared_data(workspace: Workspace) -> dict[str, str]:
 
 
 async def run_champion(rows: Sequence[Row], release: Release, llm: LLM, *, concurrency: int) -> list[Scored]:
-    """Return the outcomes of a release on ``rows``, judged with its own frozen calibration and thresholds."""
-    model = find_model(release.manifest.model)
-    render = Renderer(release.prompt, model, release.examples)
-    answers = await run(rows, release.prompt, render, llm, concurrency=concurrency, title="champion")
-    return judge_rows(
-        rows, [a.answer for a in answers], release.local_classifier(), release.manifest.tuning, asked=render.asked, model=model
-    )
+    """Return the outcomes of a release on ``rows``: asked, and judged with its own frozen calibration and thresholds."""
+    answers = await ask_champion(rows, release, llm, concurrency=concurrency)
+    return judge_champion(rows, [row.answer for row in answers], release)
+
+
+async def ask_champion(rows: Sequence[Row], release: Release, llm: LLM, *, concurrency: int) -> list[AnswerRow]:
+    """Return what the LLM of a release says of ``rows``."""
+    return await run(rows, release.prompt, _renderer(release), llm, concurrency=concurrency, title="champion")
+
+
+def judge_champion(rows: Sequence[Row], answers: Sequence[Answer], release: Release) -> list[Scored]:
+    """Return what a release makes of its LLM's answers, with its calibration and thresholds and the present rules."""
+    model, asked = find_model(release.manifest.model), _renderer(release).asked
+    return judge_rows(rows, answers, release.local_classifier(), release.manifest.tuning, asked=asked, model=model)
 
 
 def write_champion(workspace: Workspace, release: Release | None, outcomes: Sequence[Scored]) -> None:
@@ -61,6 +69,10 @@ def read_champion(workspace: Workspace) -> tuple[dict[str, Any], list[Scored] | 
     if identity["release"] is None:
         return identity, None
     return identity, read_outcomes(_path(workspace, "outcomes.jsonl"))
+
+
+def _renderer(release: Release) -> Renderer:
+    return Renderer(release.prompt, find_model(release.manifest.model), release.examples)
 
 
 def _path(workspace: Workspace, name: str) -> Path:

@@ -54,9 +54,11 @@ def cold_stages(workspace: Workspace, commit: str) -> list[str]:
     models = workspace.params().models
     stages = [f"run@{prompt}-{model}" for prompt in changed_prompts(workspace, commit) for model in models]
     pipeline = yaml.safe_load((workspace.root / "dvc.yaml").read_text(encoding="utf-8"))
-    made_of = pipeline["stages"]["champion"]["deps"]
-    if any(path == dep or path.startswith(f"{dep}/") for path in changed for dep in made_of):
-        stages.append("champion")
+    for stage in ("champion", "score-champion"):
+        named = [*pipeline["stages"][stage]["deps"], *pipeline["stages"][stage]["params"]]
+        made_of = [one if isinstance(one, str) else next(iter(one)) for one in named]  # a file of parameters is a mapping to their names
+        if any(path == one or path.startswith(f"{one}/") for path in changed for one in made_of):
+            stages.append(stage)
     return stages
 
 

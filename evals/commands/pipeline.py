@@ -42,24 +42,31 @@ def do_score(workspace: Workspace, options: argparse.Namespace) -> int:
     return 0
 
 
-def do_champion(workspace: Workspace, _: argparse.Namespace) -> int:
-    """Run the released champion on the rows it is compared on."""
-    from evals.champion import compared_rows, current_release, run_champion, write_champion
+def do_champion(workspace: Workspace, options: argparse.Namespace) -> int:
+    """Ask the released champion about the rows it is compared on and judge its answers, or do one of the two."""
+    from evals.champion import FOLDER, ask_champion, compared_rows, current_release, judge_champion, write_champion
+    from evals.run import write_answers
+    from evals.score import read_answers
 
-    release = current_release(workspace)
+    release, rows = current_release(workspace), compared_rows(workspace)
     if release is None:
+        write_answers(workspace, FOLDER, [])
         write_champion(workspace, None, [])
         print("there is no champion yet: floors and critical items alone decide")
         return 0
-    model = known_model(release.manifest.model)
+    name = f"champion {release.manifest.candidate} (release {release.manifest.id})"
+    if not options.judge:
+        model = known_model(release.manifest.model)
 
-    async def go() -> None:
-        async with cached_llm(workspace, model) as llm:
-            outcomes = await run_champion(compared_rows(workspace), release, llm, concurrency=rows_at_once(workspace, model))
-        write_champion(workspace, release, outcomes)
-        print(f"champion {release.manifest.candidate} (release {release.manifest.id}): {len(outcomes)} rows, {llm.hits} from the cache")
+        async def go() -> None:
+            async with cached_llm(workspace, model) as llm:
+                write_answers(workspace, FOLDER, await ask_champion(rows, release, llm, concurrency=rows_at_once(workspace, model)))
+                print(f"{name}: {len(rows)} rows asked, {llm.hits} from the cache")
 
-    asyncio.run(go())
+        asyncio.run(go())
+    if not options.ask:
+        write_champion(workspace, release, judge_champion(rows, read_answers(workspace, FOLDER, rows), release))
+        print(f"{name}: {len(rows)} answers judged")
     return 0
 
 

@@ -75,7 +75,7 @@ def test_a_new_prompt_is_asked_anew_once_it_is_named(project, capsys):
 def test_a_changed_champion_is_run_anew(project, capsys):
     path = project.champion / "local.json"
     path.write_text(path.read_text() + " ")
-    assert changed(project, capsys) == ["champion"]
+    assert changed(project, capsys) == ["score-champion"]
 
 
 def test_the_base_is_where_the_branch_left_it(project, capsys):
