@@ -14,12 +14,12 @@ from datetime import datetime
 from pathlib import Path
 
 from evals.data import Split, load_splits
+from orchestrator.language import language_of
 from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Source, Usage
 from orchestrator.service import date_values
 from orchestrator.service.amounts import find_amounts
 from orchestrator.service.dates import find_dates
 from orchestrator.service.intents import Intent, IntentFinder, signs_in
-from orchestrator.service.language import language_of
 from orchestrator.service.medicines import find_medicines
 from orchestrator.service.order_numbers import find_order_numbers
 from orchestrator.service.orders import LocalOrders

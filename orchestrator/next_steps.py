@@ -6,17 +6,15 @@ import datetime as dt
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
 
 import yaml
 from pydantic import ValidationError, model_validator
 
 from orchestrator.errors import ReleaseError
+from orchestrator.language import language_of
 from orchestrator.safety_context import Listed
-from orchestrator.safety_text import read_words
 from orchestrator.schema import NextStep, Record, Severity
 
-Language = Literal["en", "es"]
 TEMPLATES = Path(str(resources.files("orchestrator") / "next_steps.yaml"))
 WITHIN = {Severity.EMERGENCY: 5, Severity.URGENT: 60, Severity.ROUTINE: 1440}  # minutes in which a person acts at the latest
 
@@ -41,7 +39,6 @@ class Templates(Record):
     """``next_steps.yaml``: the texts in order of precedence, and when a pharmacist last reviewed them."""
 
     reviewed: dt.date
-    words: dict[Language, Listed]  # short words that one language has and the other has not
     steps: tuple[Template, ...]
 
     @model_validator(mode="after")
@@ -55,15 +52,8 @@ class Templates(Record):
 def next_step(text: str, severity: Severity, flags: tuple[str, ...]) -> NextStep:
     """Return what the writer of a safety message is told, in English or Spanish."""
     template = next(template for template in load_templates().steps if template.fits(severity, flags))
-    words = template.es if language(text) == "es" else template.en
+    words = template.es if language_of(text) == "es" else template.en
     return NextStep(action=template.action, message=words, eta_minutes=min(template.eta_minutes, WITHIN[severity]))
-
-
-def language(text: str) -> Language:
-    """Return the language most of a message's short words are of; English where they tell nothing."""
-    words = read_words(text).words
-    own = load_templates().words
-    return "es" if sum(word in own["es"] for word in words) > sum(word in own["en"] for word in words) else "en"
 
 
 @cache

@@ -257,10 +257,8 @@ def simulated(
     return made
 
 
-def make_outcome(
-    request_id: str, category: Category = Category.SAFETY_COMPLIANCE, *, severity: str = "urgent", review: bool = False
-) -> Outcome:
-    """An outcome as the engine would hand it to the ledger, without a model behind it."""
+def make_classification(category: Category, *, flags: tuple[str, ...] = (), review: bool = False) -> Classification:
+    """What a classifier might say of a message, without a model behind it."""
     decision = Decision(
         category=category,
         confidence=0.95,
@@ -269,22 +267,31 @@ def make_outcome(
         routed_as_safety=category == Category.SAFETY_COMPLIANCE,
         path="made for a test",
     )
-    probabilities = Probabilities(**{c.value: 0.95 if c == category else 0.025 for c in Category})
-    classification = Classification(
+    return Classification(
         decision=decision,
-        probabilities=probabilities,
+        probabilities=Probabilities(**{c.value: 0.95 if c == category else 0.025 for c in Category}),
         source=Source.LOGPROB,
         calibrated=True,
         degraded=False,
-        red_flags=(),
+        red_flags=flags,
         local_safety=0.5,
         usage=Usage(),
     )
-    details: dict[str, Any] = {}
-    if category == Category.SAFETY_COMPLIANCE:
+
+
+def make_outcome(
+    request_id: str,
+    category: Category = Category.SAFETY_COMPLIANCE,
+    *,
+    severity: str = "urgent",
+    review: bool = False,
+    details: dict[str, Any] | None = None,
+) -> Outcome:
+    """An outcome as the engine would hand it to the ledger; ``details`` are those its workflow might give."""
+    if details is None and category == Category.SAFETY_COMPLIANCE:
         details = {"compliance": {"severity": severity, "urgent": severity != "routine", "redacted_text": "[redacted]"}}
-    if category == Category.SERVICE_ACTION:
+    if details is None and category == Category.SERVICE_ACTION:
         details = {"ticket": {"intent": "refund", "title": "refund: 4432", "slots": {"order_number": "4432"}}}
-    step = NextStep(action="any", message="any", eta_minutes=60)
-    result = WorkflowResult(workflow=category, next_step=step, details=details)
+    result = WorkflowResult(workflow=category, next_step=NextStep(action="any", message="any", eta_minutes=60), details=details or {})
+    classification = make_classification(category, review=review)
     return Outcome(request_id=request_id, release="test", classification=classification, result=result, processing_time_ms=1.0)

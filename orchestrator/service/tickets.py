@@ -12,9 +12,9 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.language import Language
 from orchestrator.schema import Record
 from orchestrator.service.intents import Intent
-from orchestrator.service.language import Language
 from orchestrator.service.orders import Order
 from orchestrator.service.slot import SLOT_NAMES, Slot, SlotName
 

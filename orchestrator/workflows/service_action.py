@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from orchestrator.language import language_of
 from orchestrator.schema import Category, Classification, Message, NextStep, WorkflowResult
 from orchestrator.service.intents import Intent, IntentFinder
-from orchestrator.service.language import language_of
 from orchestrator.service.orders import LocalOrders, Order, OrderLookup, OrderLookupError
 from orchestrator.service.slot import Slot
 from orchestrator.service.slots import find_slots, warm_up

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import make_classification
 
 from orchestrator.knowledge_base import Features, KnowledgeBase, load_articles, packaged_folder
 from orchestrator.knowledge_base.typos import Typos
 from orchestrator.knowledge_base.words import Words, fold, stem
-from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Source, Usage
+from orchestrator.schema import Category, Message
 from orchestrator.workflows.informational import CONTACT, Informational
 
 ARTICLE = """---
@@ -63,26 +64,7 @@ def synonyms():
 
 
 def answered(knowledge, text):
-    probabilities = Probabilities(informational=0.8, service_action=0.1, safety_compliance=0.1)
-    decision = Decision(
-        category=Category.INFORMATIONAL,
-        confidence=0.8,
-        band=Band.MODERATE,
-        review_required=False,
-        routed_as_safety=False,
-        path="test",
-    )
-    classification = Classification(
-        decision=decision,
-        probabilities=probabilities,
-        source=Source.LOGPROB,
-        calibrated=True,
-        degraded=False,
-        red_flags=(),
-        local_safety=0.1,
-        usage=Usage(),
-    )
-    return Informational(knowledge)(Message(text=text), classification)
+    return Informational(knowledge)(Message(text=text), make_classification(Category.INFORMATIONAL))
 
 
 def test_there_are_a_hundred_articles_each_with_its_source_and_a_text_of_a_minute():

@@ -17,24 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
-from support import ROOT
+from support import ROOT, make_outcome
 
 from orchestrator.destinations import Destination, Destinations
 from orchestrator.errors import OrchestratorError
 from orchestrator.lane import ATTEMPTS, backoff_s
 from orchestrator.relay import LEASE_MARGIN_S, Delivered, Relay, open_relay
 from orchestrator.schema import (
-    Band,
     Category,
-    Classification,
-    Decision,
     Message,
-    NextStep,
     Outcome,
-    Probabilities,
-    Source,
-    Usage,
-    WorkflowResult,
 )
 from orchestrator.store import tables
 from orchestrator.store.ledger import Ledger
@@ -82,37 +74,8 @@ def sqlite(sqlite: Ledger, clock: Clock):
 
 
 def outcome(request_id: str, category: Category) -> Outcome:
-    shares = Probabilities(informational=0.02, service_action=0.03, safety_compliance=0.95)
-    details = {
-        Category.SERVICE_ACTION: {"ticket": {"intent": "refund", "title": TITLE, "slots": {}}},
-        Category.SAFETY_COMPLIANCE: {"compliance": {"severity": "urgent", "urgent": True, "redacted_text": "x"}},
-    }
-    return Outcome(
-        request_id=request_id,
-        release="t",
-        classification=Classification(
-            decision=Decision(
-                category=category,
-                confidence=0.95,
-                band=Band.HIGH,
-                review_required=False,
-                routed_as_safety=category == Category.SAFETY_COMPLIANCE,
-                path="scripted",
-            ),
-            probabilities=shares,
-            raw_probabilities=shares,
-            source=Source.LOGPROB,
-            calibrated=True,
-            degraded=False,
-            red_flags=(),
-            local_safety=0.1,
-            usage=Usage(),
-        ),
-        result=WorkflowResult(
-            workflow=category, next_step=NextStep(action="a", message="m", eta_minutes=5), details=details.get(category, {})
-        ),
-        processing_time_ms=1,
-    )
+    ticket = {"ticket": {"intent": "refund", "title": TITLE, "slots": {}}}
+    return make_outcome(request_id, category, details=ticket if category == Category.SERVICE_ACTION else None)
 
 
 def write(ledger: Ledger, *request_ids: str, category: Category = Category.SERVICE_ACTION) -> None:
@@ -557,12 +520,12 @@ def test_an_overdue_escalation_is_paged_once_by_however_many_relays(ledger, cloc
         paging = Destinations.of({"WEBHOOK_PAGING_URL": receiver.url, "WEBHOOK_SECRET": SECRET})
         with running(ledger, paging, relays=2):
             until(lambda: ledger.outbox_counts()["delivered"] == 1)
-            clock.advance(5 * 60 + 1)
+            clock.advance(60 * 60 + 1)
             receiver.wait_for(lambda one: "escalation.overdue:r1" in one.effects)
             write(ledger, "r2", category=Category.SAFETY_COMPLIANCE)  # and they go on
             receiver.wait_for(lambda one: "escalation.opened:r2" in one.effects)
     assert len(receiver.requests) == 3
-    assert receiver.requests[1].told["payload"] == {"severity": "urgent", "due_at": (NOON + timedelta(minutes=5)).isoformat()}
+    assert receiver.requests[1].told["payload"] == {"severity": "urgent", "due_at": (NOON + timedelta(minutes=60)).isoformat()}
     assert ledger.verify() == []
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import ReleaseError
-from orchestrator.next_steps import language
+from orchestrator.language import language_of
 from orchestrator.safety import Matcher, Rules, find_phrases, load_rules, read_rules, red_flags
 from orchestrator.safety_phrases import Lexicon
 from orchestrator.safety_spelling import Speller
@@ -30,8 +30,8 @@ def test_no_rule_fires_on_a_counter_example(text):
 
 @pytest.mark.parametrize("rule", RULES, ids=IDS)
 def test_every_rule_has_an_example_in_spanish_on_either_side(rule):
-    assert "es" in map(language, rule.fires)
-    assert "es" in map(language, rule.silent)
+    assert "es" in map(language_of, rule.fires)
+    assert "es" in map(language_of, rule.silent)
 
 
 @pytest.mark.parametrize(

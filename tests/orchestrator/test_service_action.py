@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import hstack
+from support import make_classification
 
 from orchestrator.errors import OrchestratorError, ReleaseError
+from orchestrator.language import language_of
 from orchestrator.local_classifier import VIEWS, new_vectorizer
-from orchestrator.schema import Band, Category, Channel, Classification, Decision, Message, Probabilities, Source, Usage
+from orchestrator.schema import Category, Channel, Message
 from orchestrator.service.intents import MODEL, Intent, IntentFinder
-from orchestrator.service.language import language_of
 from orchestrator.service.medicines import packaged_lexicon, read_lexicon
 from orchestrator.service.orders import LocalOrders, Order, OrderLookupError
 from orchestrator.service.slots import find_slots
@@ -21,18 +22,7 @@ from orchestrator.text_model import TextModel
 from orchestrator.workflows.service_action import ServiceAction
 
 NOW = datetime(2026, 11, 25, 12)  # noqa: DTZ001  # a Wednesday, in local time as customers mean it
-CLASSIFIED = Classification(
-    decision=Decision(
-        category=Category.SERVICE_ACTION, confidence=0.8, band=Band.MODERATE, review_required=False, routed_as_safety=False, path="test"
-    ),
-    probabilities=Probabilities(informational=0.1, service_action=0.8, safety_compliance=0.1),
-    source=Source.LOGPROB,
-    calibrated=True,
-    degraded=False,
-    red_flags=(),
-    local_safety=0.1,
-    usage=Usage(),
-)
+CLASSIFIED = make_classification(Category.SERVICE_ACTION)
 
 
 def handled(text: str, orders=None, channel: Channel = Channel.CHAT):

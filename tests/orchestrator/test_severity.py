@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import ReleaseError
-from orchestrator.next_steps import WITHIN, language, load_templates, next_step
+from orchestrator.language import language_of
+from orchestrator.next_steps import WITHIN, load_templates, next_step
 from orchestrator.safety import load_rules, red_flags
 from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Source, Usage
 from orchestrator.severity import SEVERITIES, SeverityModel, cheapest, floors, graver, judge, judge_severity, load_policy
@@ -144,8 +145,8 @@ def test_every_emergency_text_gives_the_emergency_numbers_in_its_first_sentences
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.id)
 def test_every_text_is_in_its_language_and_names_no_one(step):
-    assert language(step.en) == "en"
-    assert language(step.es) == "es"
+    assert language_of(step.en) == "en"
+    assert language_of(step.es) == "es"
     assert not re.search(r"[{}<>\n]", step.en + step.es)
 
 
@@ -192,16 +193,14 @@ def test_somebody_acts_within_the_time_of_the_severity(severity, flags):
         ("my abuela took the wrong pills and she is dizzy", "en"),
     ],
 )
-def test_a_message_is_answered_in_its_language(text, expected):
-    assert language(text) == expected
+def test_a_message_is_answered_in_its_language_of(text, expected):
+    assert language_of(text) == expected
     urgent = next(step for step in STEPS if step.id == "urgent")
     assert next_step(text, URGENT, ()).message == getattr(urgent, expected)
 
 
 def test_texts_that_leave_a_severity_out_are_refused_by_name(tmp_path):
     path = tmp_path / "steps.yaml"
-    path.write_text(
-        "reviewed: 2026-11-26\nwords: {en: the, es: el}\nsteps: [{id: a, severity: [urgent], action: a, eta_minutes: 5, en: x, es: x}]"
-    )
+    path.write_text("reviewed: 2026-11-26\nsteps: [{id: a, severity: [urgent], action: a, eta_minutes: 5, en: x, es: x}]")
     with pytest.raises(ReleaseError, match=r"steps\.yaml(.|\n)*no text for emergency"):
         load_templates(path)

@@ -1,4 +1,4 @@
-"""Tell whether a customer is to be asked in Spanish or in English, by the small words that hold a sentence together."""
+"""Tell whether a customer is to be answered in Spanish or in English, by the small words that hold a sentence together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _SPANISH_WORDS = """
     el la los las un una unos del al que de y en mi mis su sus me se lo le les por para con sin pero es son está estoy ya qué dónde cuándo
     cómo hola buenas buenos gracias favor quiero necesito tengo puede pueden mañana ayer hoy señor señora usted como donde cuando este esta
-    pedido receta cita también muy más"""
+    pedido receta cita también muy más desde porque tiene después despues fue hay ha han todavía todavia"""
 _ENGLISH_WORDS = """
     the a an of and in my your is are was to for with without but not please thanks hi hello i you it this that have has can do on
     at from be me when where how what we they he she if so just need want"""
