@@ -1,10 +1,12 @@
 """``python crash_driver.py DATABASE_URL POINTS SEED``: a process that writes is killed POINTS times; what it was told is printed as JSON.
 
-Everything is imported once, then each point is a fork of this process, which has a single thread. The child opens the ledger and
-writes numbered messages until ``kill -9``: half of the children kill themselves at a seeded step of theirs, half are killed from outside
+Everything is imported and every statement compiled once, then each point is a fork of this process, which has a single thread and no
+connection. The child opens the ledger and writes numbered messages until ``kill -9``: half of the children kill themselves at a seeded step of theirs, half are killed from outside
 after a seeded time. Each starts with the first number that nobody was told is written.
 """
 
+import gc
+import itertools
 import json
 import os
 import random
@@ -13,7 +15,6 @@ import sys
 import time
 from collections import Counter, deque
 from concurrent.futures import Future
-from pathlib import Path
 
 import numbered
 from sqlalchemy import event
@@ -21,8 +22,17 @@ from sqlalchemy import event
 from orchestrator.errors import ConflictError
 from orchestrator.store.ledger import Ledger
 
+FROM_OUTSIDE = "from outside"
 IN_FLIGHT = 8  # so that several outcomes share a commit
-STEPS = 120  # of these, about 28 write one batch and 5 look a key up
+# Where a child kills itself, and up to which time it comes there: one to four batches, each with the look-ups of its keys.
+STEPS = {
+    "before a statement": 60,
+    "after a statement": 60,
+    "before a commit": 4,
+    "after a transaction, before its checkpoint": 16,
+    "before a checkpoint's file is opened": 8,
+    "before a checkpoint's file is renamed": 4,
+}
 DELAY_S = 0.04
 STUCK_S = 60  # a child that neither works nor dies is a failure, not a hang
 
@@ -30,16 +40,20 @@ STUCK_S = 60  # a child that neither works nor dies is a failure, not a hang
 def main() -> None:
     url, points, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     chance = random.Random(seed)
-    Ledger.at(url, os.environ).close()  # the schema
-    acknowledged: set[int] = set()
-    submitted: set[int] = set()
+    warm = Ledger.at(url, os.environ)
+    numbered.write(warm, 0, "0-warm")
+    numbered.write(warm, 1, "1-warm")
+    warm.close()  # its thread and its connections end; what was compiled stays
+    gc.freeze()  # or every child would copy what its collector touches
+    acknowledged = {0, 1}
+    submitted = {0, 1}
     kinds: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     for point in range(points):
-        first = next(number for number in range(len(acknowledged) + 1) if number not in acknowledged)
-        by_itself = point % 2 == 0
-        steps, delay_s = chance.randint(1, STEPS), chance.uniform(0, DELAY_S)
-        said = _one_child(url, first, point, steps if by_itself else 0, 0 if by_itself else delay_s)
+        first = next(number for number in itertools.count() if number not in acknowledged)
+        kind = list(STEPS)[point // 2 % len(STEPS)] if point % 2 == 0 else FROM_OUTSIDE
+        kinds[kind] += 1
+        said = _one_child(warm, first, point, kind, chance)
         for word, what in said:
             if word == "submitted":
                 counts["in_doubt_and_lost"] += int(what) in submitted - acknowledged  # it had to be written again
@@ -49,44 +63,42 @@ def main() -> None:
                 acknowledged.add(int(what))
             elif word == "written":
                 acknowledged.add(int(what))
-            elif word == "killed":
-                kinds[what] += 1
-    kinds["from outside"] = points - kinds.total()
     print(json.dumps({"acknowledged": sorted(acknowledged), "submitted": len(submitted), "kinds": kinds, **counts}))
 
 
-def _one_child(url: str, first: int, point: int, steps: int, delay_s: float) -> list[tuple[str, str]]:
-    """Run a child until it is killed, at its ``steps``-th step or, where that is 0, after a while; return what it said."""
+def _one_child(warm: Ledger, first: int, point: int, kind: str, chance: random.Random) -> list[tuple[str, str]]:
+    """Run a child until it is killed, at a step of a kind or from outside; return what it said."""
+    step, delay_s = chance.randint(1, STEPS.get(kind, 1)), chance.uniform(0, DELAY_S)
     ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(ours)
         try:
-            _work(url, first, point, steps, theirs)
+            _work(warm, first, point, kind, step, theirs)
         finally:
             os._exit(1)  # it works until it is killed: coming here is a failure
     os.close(theirs)
     with os.fdopen(ours) as pipe:
         said = [pipe.readline()]  # it has begun, however busy the machine is
-        if not steps:
+        if kind == FROM_OUTSIDE:
             time.sleep(delay_s)
             os.kill(pid, signal.SIGKILL)
         said += pipe.readlines()
     _, status = os.waitpid(pid, 0)
     if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
         sys.exit(f"the child of point {point} ended by itself, with status {status}: {said[-3:]}")
-    return [tuple(line.split(maxsplit=1)) for line in said]
+    return [tuple(line.strip().split(maxsplit=1)) for line in said]
 
 
-def _work(url: str, first: int, point: int, steps: int, pipe: int) -> None:
+def _work(warm: Ledger, first: int, point: int, kind: str, step: int, pipe: int) -> None:
     signal.alarm(STUCK_S)
 
     def say(word: str, what: object) -> None:
         os.write(pipe, f"{word} {what}\n".encode())  # one call, so nothing of it is lost or torn by the kill
 
-    ledger = Ledger.at(url, os.environ)
-    if steps:
-        _kill_at(steps, ledger, say)
+    ledger = Ledger(warm.engine, os.environ)
+    if kind != FROM_OUTSIDE:
+        _kill_at(kind, step, ledger)
     say("begun", first)
     waiting: deque[tuple[int, Future[None]]] = deque()
     number = first
@@ -110,28 +122,23 @@ def _work(url: str, first: int, point: int, steps: int, pipe: int) -> None:
                 say("found", oldest)
 
 
-def _kill_at(steps: int, ledger: Ledger, say) -> None:
-    """Let this process kill itself at its n-th step: around a statement, a commit, a release or a checkpoint's file."""
-    left = steps
+def _kill_at(kind: str, nth: int, ledger: Ledger) -> None:
+    """Let this process kill itself when it comes to its n-th step of a kind."""
+    left = nth
 
-    def step(kind: str) -> None:
+    def step(come_to: str) -> None:
         nonlocal left
-        left -= 1
+        left -= come_to == kind
         if left == 0:
-            say("killed", kind)
             os.kill(os.getpid(), signal.SIGKILL)
 
     event.listen(ledger.engine, "before_cursor_execute", lambda *_: step("before a statement"))
     event.listen(ledger.engine, "after_cursor_execute", lambda *_: step("after a statement"))
     event.listen(ledger.engine, "commit", lambda *_: step("before a commit"))
     event.listen(ledger.engine, "checkin", lambda *_: step("after a transaction, before its checkpoint"))
-    folder = str(Path(ledger.checkpoints_dir).absolute())
-
-    def at_file(name: str, arguments: tuple) -> None:
-        if name in {"open", "os.rename"} and str(arguments[0]).startswith(folder):
-            step(f"before the checkpoint's {name.removeprefix('os.')}")
-
-    sys.addaudithook(at_file)
+    folder = str(ledger.checkpoints_dir)
+    files = {"open": "before a checkpoint's file is opened", "os.rename": "before a checkpoint's file is renamed"}
+    sys.addaudithook(lambda name, on: step(files[name]) if name in files and str(on[0]).startswith(folder) else None)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def test_a_process_killed_at_500_points_loses_nothing_and_repeats_nothing(url, c
             f"{told['in_doubt_and_written']} were written, {told['in_doubt_and_lost']} were not; {kinds}"
         )
     assert sum(kinds.values()) == POINTS
-    assert len(kinds) == 7, "a kind of point was never met"
-    assert told["in_doubt_and_written"] and told["in_doubt_and_lost"]
+    assert len(kinds) == 7
+    assert told["in_doubt_and_written"] > 0
+    assert told["in_doubt_and_lost"] > 0
     assert len(held) <= told["submitted"]
