@@ -11,6 +11,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import Connection, Engine, event
 
 T = TypeVar("T")
+PING_S = 2.0  # whether a connection from the pool is still one
 ANSWER_S = 6.0  # longer than a statement may wait for a lock
 SLOW_S = 35.0  # longer than any statement may take
 # libpq's own settings. The kernel notices a host that is gone; statements that wait or work for too long are ended by the server.
@@ -64,7 +65,8 @@ class Connector:
         """Make the connections of ``engine``."""
         self._failed: tuple[float, psycopg.Error] | None = None
         event.listen(engine, "do_connect", self._connect)
-        event.listen(engine, "checkin", _impatient_again)
+        event.listen(engine, "checkin", _expect_a_ping)
+        event.listen(engine, "checkout", _expect_statements)
 
     def _connect(self, _dialect: Any, _record: Any, arguments: list[Any], named: dict[str, Any]) -> psycopg.Connection[Any]:
         failed = self._failed
@@ -84,9 +86,13 @@ def be_patient(connection: Connection) -> None:
     driver.answer_s = SLOW_S
 
 
-def _impatient_again(driver: ImpatientConnection | None, _record: Any) -> None:
+def _expect_a_ping(driver: ImpatientConnection | None, _record: Any) -> None:
     if driver is not None:  # it is None where the connection was lost
-        driver.answer_s = ANSWER_S
+        driver.answer_s = PING_S
+
+
+def _expect_statements(driver: ImpatientConnection, _record: Any, _proxy: Any) -> None:
+    driver.answer_s = ANSWER_S
 
 
 def take_chain(connection: Connection) -> None:
