@@ -92,7 +92,7 @@ def write(ledger: Ledger, number: int, request_id: str) -> Outcome:
 
 
 def held_numbers(ledger: Ledger) -> set[int]:
-    """The numbers a database holds, once it is certain that each is there whole and once, that nothing else is, and that the chain holds."""
+    """The numbers a database holds, once it is certain that each is there whole and once, and nothing else, and that the chain holds."""
     with reading(ledger.engine) as connection:
 
         def column(of, *, where=None) -> list[str]:

@@ -1,8 +1,8 @@
 """``python crash_driver.py DATABASE_URL POINTS SEED``: a process that writes is killed POINTS times; what it was told is printed as JSON.
 
 Everything is imported and every statement compiled once, then each point is a fork of this process, which has a single thread and no
-connection. The child opens the ledger and writes numbered messages until ``kill -9``: half of the children kill themselves at a seeded step of theirs, half are killed from outside
-after a seeded time. Each starts with the first number that nobody was told is written.
+connection. The child opens the ledger and writes numbered messages until ``kill -9``: half of the children kill themselves at a seeded
+step of theirs, half are killed from outside after a seeded time. Each starts with the first number that nobody was told is written.
 """
 
 import gc

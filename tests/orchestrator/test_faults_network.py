@@ -58,9 +58,8 @@ def test_who_comes_while_a_lost_server_is_waited_for_is_refused_with_the_others(
         numbered.write(ledger, 0, "before")
         event.listen(ledger.engine, "commit", lambda _: proxy.swallow())
         started = time.monotonic()
-        futures = []
-        for number in range(1, 2000):  # more than a batch holds
-            futures.append(ledger.submit(numbered.message(number), numbered.outcome(number, f"{number}"), numbered.idempotency(number)))
+        many = range(1, 2000)  # more than a batch holds
+        futures = [ledger.submit(numbered.message(n), numbered.outcome(n, f"{n}"), numbered.idempotency(n)) for n in many]
         errors = [future.exception(timeout=30) for future in futures]
         assert all(isinstance(error, StoreUnavailableError) for error in errors)
         assert time.monotonic() - started < 20  # one attempt each would be 8 batches of 3 s and more
@@ -72,9 +71,14 @@ def test_who_comes_while_a_lost_server_is_waited_for_is_refused_with_the_others(
 def test_a_writer_that_vanished_holds_up_the_others_for_a_bounded_time(postgres_url, monkeypatch):
     monkeypatch.setattr(postgres, "ABANDONED_MS", 300)
     vanished, other = Ledger.at(postgres_url, os.environ), Ledger.at(postgres_url, os.environ)
-    with pytest.raises(StoreUnavailableError), writing(vanished.engine) as connection:  # it has the chain and says nothing more
-        numbered.write(other, 0, "other")
-        connection.exec_driver_sql("SELECT 1")
+
+    def take_the_chain_and_say_nothing_more():
+        with writing(vanished.engine) as connection:
+            numbered.write(other, 0, "other")
+            connection.exec_driver_sql("SELECT 1")
+
+    with pytest.raises(StoreUnavailableError):
+        take_the_chain_and_say_nothing_more()
     vanished.close()
     other.close()
     assert numbered.assert_holds(postgres_url, [0]) == {0}
