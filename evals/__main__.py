@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals.commands import change, data, online, pipeline, promptfoo, release, reporting, running
+from evals.commands import change, data, online, pipeline, promptfoo, release, reporting, running, workflows
 from evals.data import Split
 from evals.errors import DataError, EvalError
 from evals.transfer import IMPORTABLE
@@ -77,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     tracking.add_argument("--candidate", metavar="ID", help="whom to ask (default: the released champion)")
     tracking.add_argument("--ui", metavar="URL", help="where the MLflow UI is, to print the link to the candidates there")
     verb("flags", data.do_flags, "measure every red-flag rule on dev")
+    measuring = verb("workflows", workflows.do_workflows, "measure retrieval, intents and slots, severity, and redaction")
+    measuring.add_argument("part", nargs="*", choices=[[], *workflows.PARTS], help="which (default: all, written to reports/workflows)")
+    measuring.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    verb("fit", workflows.do_fit, "train the models of intents and severity on dev and calibration")
     verb("card", data.do_card, "write reports/data_card.md, and the coverage grid into datasets/README.md")
     verb("suspects", data.do_suspects, "the rows whose label cleanlab doubts, out of fold, the most doubtful first").add_argument(
         "--most", type=int, default=0, metavar="N", help="the N most doubtful, whether cleanlab would call them wrong or not"

@@ -31,6 +31,11 @@ CODE = (
     "orchestrator/policy.py",
     "orchestrator/red_flags.yaml",
     "orchestrator/safety.py",
+    "orchestrator/safety_context.py",
+    "orchestrator/safety_phrases.py",
+    "orchestrator/safety_positions.py",
+    "orchestrator/safety_spelling.py",
+    "orchestrator/safety_text.py",
 )
 
 

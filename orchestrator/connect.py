@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 from orchestrator.batch_api import BatchApi
 from orchestrator.catalogue import Model, find_model
@@ -17,14 +16,8 @@ from orchestrator.local import embedded_server
 from orchestrator.prompts import Renderer
 from orchestrator.release import Release
 from orchestrator.resilience import Retrying
+from orchestrator.service.connect_orders import open_orders
 from orchestrator.store.ledger import Ledger
-from orchestrator.workflows.service_action import LocalOrders
-
-# The local adapter's orders, until a real order system is connected.
-DEMO_ORDERS: dict[str, dict[str, Any]] = {
-    "ORD-100234": {"status": "shipped", "carrier": "national post", "expected": "in two working days"},
-    "ORD-100871": {"status": "being packed", "carrier": None, "expected": "in four working days"},
-}
 
 
 @asynccontextmanager
@@ -92,17 +85,19 @@ async def open_orchestrator(
     """Yield the orchestrator of a release, its LLM and its ledger open; both are closed afterwards."""
     model = find_model(release.manifest.model)
     async with open_llm(model, environment, connections=connections, deadline_s=deadline_s, attempts=1) as llm:
+        orders = open_orders(environment)
         ledger = await asyncio.to_thread(Ledger.at, database_url, environment)
         _ = ledger.keys  # missing keys stop the start, not the first safety message
         try:
             yield Orchestrator(
                 release=release.manifest.id,
                 classifier=open_classifier(release, llm),
-                workflows=standard_workflows(LocalOrders(DEMO_ORDERS)),
+                workflows=standard_workflows(orders),
                 ledger=ledger,
             )
         finally:
             ledger.close()
+            orders.close()
 
 
 def _endpoint(model: Model, environment: Mapping[str, str]) -> tuple[str | None, str]:

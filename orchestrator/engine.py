@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from orchestrator.classify import Classifier
 from orchestrator.errors import ConflictError
-from orchestrator.knowledge_base import KnowledgeBase, load_articles
+from orchestrator.knowledge_base import KnowledgeBase, packaged_folder
 from orchestrator.schema import Category, Message, Outcome
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
@@ -38,7 +38,8 @@ class Orchestrator:
         if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
             return before
         classification = await self.classifier(message)
-        result = self.workflows[classification.decision.category](message, classification)
+        workflow = self.workflows[classification.decision.category]
+        result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(
             request_id=request_id or str(uuid.uuid4()),
             release=self.release,
@@ -59,7 +60,7 @@ class Orchestrator:
 def standard_workflows(orders: OrderLookup) -> dict[Category, Workflow]:
     """Return the three workflows with the packaged knowledge base."""
     return {
-        Category.INFORMATIONAL: Informational(KnowledgeBase(load_articles())),
+        Category.INFORMATIONAL: Informational(KnowledgeBase.open(packaged_folder())),
         Category.SERVICE_ACTION: ServiceAction(orders),
         Category.SAFETY_COMPLIANCE: SafetyCompliance(),
     }

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import httpx2
@@ -34,9 +34,12 @@ from orchestrator.schema import (
     Decision,
     Failure,
     FailureKind,
+    NextStep,
+    Outcome,
     Probabilities,
     Source,
     Usage,
+    WorkflowResult,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -252,3 +255,36 @@ def simulated(
         update = {"seed_id": f"s{index // rows_per_seed:04d}", "slices": tags, "characters": int(rng.integers(10, 300)), "cost_usd": 0.001}
         made.append(row.model_copy(update={**update, "classification": classification}))
     return made
+
+
+def make_outcome(
+    request_id: str, category: Category = Category.SAFETY_COMPLIANCE, *, severity: str = "urgent", review: bool = False
+) -> Outcome:
+    """An outcome as the engine would hand it to the ledger, without a model behind it."""
+    decision = Decision(
+        category=category,
+        confidence=0.95,
+        band=Band.HIGH,
+        review_required=review,
+        routed_as_safety=category == Category.SAFETY_COMPLIANCE,
+        path="made for a test",
+    )
+    probabilities = Probabilities(**{c.value: 0.95 if c == category else 0.025 for c in Category})
+    classification = Classification(
+        decision=decision,
+        probabilities=probabilities,
+        source=Source.LOGPROB,
+        calibrated=True,
+        degraded=False,
+        red_flags=(),
+        local_safety=0.5,
+        usage=Usage(),
+    )
+    details: dict[str, Any] = {}
+    if category == Category.SAFETY_COMPLIANCE:
+        details = {"compliance": {"severity": severity, "urgent": severity != "routine", "redacted_text": "[redacted]"}}
+    if category == Category.SERVICE_ACTION:
+        details = {"ticket": {"intent": "refund", "title": "refund: 4432", "slots": {"order_number": "4432"}}}
+    step = NextStep(action="any", message="any", eta_minutes=60)
+    result = WorkflowResult(workflow=category, next_step=step, details=details)
+    return Outcome(request_id=request_id, release="test", classification=classification, result=result, processing_time_ms=1.0)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,13 @@ def read_head(connection: Connection) -> Head:
     return Head(last.id, last.hash) if last else Head(0, GENESIS)
 
 
-def read_links(connection: Connection, after_id: int = 0) -> Iterator[tuple[int, str, str, str]]:
+def read_links(connection: Connection, after_id: int = 0) -> Generator[tuple[int, str, str, str]]:
     """Yield (id, previous hash, hash, event text) in the chain's order, a page in memory at a time."""
     columns = select(AuditEvent.id, AuditEvent.previous_hash, AuditEvent.hash, AuditEvent.event)
-    rows = connection.execute(columns.where(AuditEvent.id > after_id).order_by(AuditEvent.id).execution_options(yield_per=PAGE))
-    for page in rows.partitions():
-        yield from map(tuple, page)
+    query = columns.where(AuditEvent.id > after_id).order_by(AuditEvent.id).execution_options(yield_per=PAGE)
+    with connection.execute(query) as rows:
+        for page in rows.partitions():
+            yield from map(tuple, page)
 
 
 def verify(connection: Connection, folder: Path, public_key: str) -> list[str]:

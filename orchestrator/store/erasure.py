@@ -37,5 +37,5 @@ def blank(connection: Connection, request_ids: list[str]) -> None:
         connection.execute(update(Feedback).where(Feedback.request_id.in_(some)).values(note=""))
         tickets = OutboxMessage.request_id.in_(some) & (OutboxMessage.topic == outbox.Topic.TICKET_OPENED.value)
         connection.execute(update(OutboxMessage).where(tickets).values(payload=GONE))
-        undelivered = tickets & (OutboxMessage.status == outbox.Status.PENDING.value)
-        connection.execute(update(OutboxMessage).where(undelivered).values(status=outbox.Status.DEAD.value, last_error="erased"))
+        undelivered = tickets & (OutboxMessage.status != outbox.Status.DELIVERED.value)
+        connection.execute(update(OutboxMessage).where(undelivered).values(status=outbox.Status.DEAD.value, last_error=outbox.ERASED))

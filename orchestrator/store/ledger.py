@@ -28,7 +28,7 @@ from orchestrator.store import audit, erasure, escalations, feedback, migrate, o
 from orchestrator.store.audit import Head
 from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
 from orchestrator.store.database import database_url, open_engine, reading, writing
-from orchestrator.store.entry import Idempotency, in_random_sample, new_entry
+from orchestrator.store.entry import Entry, Idempotency, in_random_sample, new_entry
 from orchestrator.store.writer import Writer
 
 __all__ = ["DEFAULT_DATA_DIR", "Idempotency", "Ledger", "default_database", "in_random_sample"]
@@ -92,7 +92,7 @@ class Ledger:
         It fails with ``ConflictError`` for a request id or an idempotency key that exists, with ``StoreUnavailableError`` when the
         database does not take it.
         """
-        return self._writer.submit(new_entry(message, outcome, self.keys, self.clock(), idempotency))
+        return self._writer.submit(self._entry(message, outcome, idempotency))
 
     def record(self, message: Message, outcome: Outcome, idempotency: Idempotency | None = None) -> None:
         """Write everything about one outcome, or nothing; return when it is durable."""
@@ -233,15 +233,20 @@ class Ledger:
     def settle(self, message: outbox.Due) -> None:
         """Write down that a message was delivered."""
         with writing(self.engine, chain=False) as connection:
-            outbox.settle(connection, message.id, delivered_at=self.clock())
+            outbox.settle(connection, message, delivered_at=self.clock())
 
     def fail(self, message: outbox.Due, error: str, retry_at: datetime | None) -> None:
         """Write down that a delivery failed: to be tried again at ``retry_at``, or given up where that is None."""
         with writing(self.engine, chain=False) as connection:
-            outbox.fail(connection, message.id, error=error, retry_at=retry_at)
+            outbox.fail(connection, message, error=error, retry_at=retry_at)
+
+    def dead_letters(self, limit: int = 100) -> list[outbox.DeadLetter]:
+        """Return messages that were given up, the oldest first, with the error of their last attempt and without their payload."""
+        with reading(self.engine) as connection:
+            return outbox.dead_letters(connection, limit)
 
     def redrive(self, ids: Sequence[int] | None = None) -> int:
-        """Make dead letters due again and return how many there were."""
+        """Make dead letters due again, all or those with the given ids, and return how many there were; erased ones stay dead."""
         with writing(self.engine, chain=False) as connection:
             return outbox.redrive(connection, self.clock(), ids)
 
@@ -270,6 +275,9 @@ class Ledger:
             if (folder / PUBLIC_KEY).exists():
                 return (folder / PUBLIC_KEY).read_text(encoding="utf-8")
             raise
+
+    def _entry(self, message: Message, outcome: Outcome, idempotency: Idempotency | None = None) -> Entry:
+        return new_entry(message, outcome, self.keys, self.clock(), idempotency)
 
     @cached_property
     def _writer(self) -> Writer:

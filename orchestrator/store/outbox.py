@@ -33,6 +33,9 @@ class Status(StrEnum):
     DEAD = "dead"
 
 
+ERASED = "erased"  # the last error of a message that was erased before it was delivered: nothing of it is left to deliver
+
+
 class Due(Record):
     """A message a relay has taken to deliver; ``attempts`` counts this one."""
 
@@ -43,6 +46,18 @@ class Due(Record):
     payload: dict[str, Any]
     created_at: datetime
     attempts: int
+
+
+class DeadLetter(Record):
+    """A message that was given up. Its payload is not shown: it may hold what a customer said."""
+
+    id: int
+    key: str
+    topic: Topic
+    request_id: str
+    created_at: datetime
+    attempts: int
+    last_error: str
 
 
 def new_message(topic: Topic, request_id: str, payload: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -80,23 +95,38 @@ def take_due(connection: Connection, topics: Sequence[Topic], now: datetime, *, 
     return [Due(**row._mapping) for row in connection.execute(select(*columns).where(mine).order_by(OutboxMessage.id))]
 
 
-def settle(connection: Connection, id: int, *, delivered_at: datetime) -> None:  # noqa: A002  # the column's name
-    """Write down that a message was delivered."""
+def settle(connection: Connection, message: Due, *, delivered_at: datetime) -> None:
+    """Write down that a message was delivered, whoever has it by now: it was."""
     values = {"status": Status.DELIVERED.value, "delivered_at": delivered_at, "last_error": None}
-    connection.execute(update(OutboxMessage).where(OutboxMessage.id == id).values(values))
+    connection.execute(update(OutboxMessage).where(OutboxMessage.id == message.id).values(values))
 
 
-def fail(connection: Connection, id: int, *, error: str, retry_at: datetime | None) -> None:  # noqa: A002  # the column's name
-    """Write down that a delivery failed: to be tried again at ``retry_at``, or given up (a dead letter) where that is None."""
+def fail(connection: Connection, message: Due, *, error: str, retry_at: datetime | None) -> None:
+    """Write down that a delivery failed: to be tried again at ``retry_at``, or given up (a dead letter) where that is None.
+
+    Nothing is written when the message was delivered, erased or taken anew meanwhile: a relay whose lease ran out has no say in it.
+    """
     values: dict[str, Any] = {"last_error": error[:500]}
     values |= {"next_attempt_at": retry_at} if retry_at else {"status": Status.DEAD.value}
-    pending = and_(OutboxMessage.id == id, OutboxMessage.status == Status.PENDING.value)  # another relay may have delivered it meanwhile
-    connection.execute(update(OutboxMessage).where(pending).values(values))
+    mine = and_(
+        OutboxMessage.id == message.id,
+        OutboxMessage.status == Status.PENDING.value,
+        OutboxMessage.attempts == message.attempts,
+    )
+    connection.execute(update(OutboxMessage).where(mine).values(values))
+
+
+def dead_letters(connection: Connection, limit: int) -> list[DeadLetter]:
+    """Return the messages that were given up, the oldest first, with the error of their last attempt."""
+    columns = [getattr(OutboxMessage, name) for name in DeadLetter.model_fields]
+    dead = OutboxMessage.status == Status.DEAD.value
+    rows = connection.execute(select(*columns).where(dead).order_by(OutboxMessage.id).limit(limit))
+    return [DeadLetter(**row._mapping) for row in rows]
 
 
 def redrive(connection: Connection, now: datetime, ids: Sequence[int] | None = None) -> int:
-    """Make dead letters due again, all or those with the given ids, and return how many there were."""
-    dead = OutboxMessage.status == Status.DEAD.value
+    """Make dead letters due again, all or those with the given ids, and return how many there were; erased ones stay dead."""
+    dead = and_(OutboxMessage.status == Status.DEAD.value, OutboxMessage.last_error != ERASED)
     if ids is not None:
         dead = and_(dead, OutboxMessage.id.in_(ids))
     values = {"status": Status.PENDING.value, "attempts": 0, "next_attempt_at": now}

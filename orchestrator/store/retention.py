@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -115,9 +116,10 @@ def _prune(connection: Connection, before: datetime) -> Head | None:
     """Return the last event of the expired beginning of the chain; the newest event is never deleted."""
     newest = connection.scalar(select(func.max(AuditEvent.id))) or 0
     last: Head | None = None
-    for number, _, digest, text in read_links(connection):
-        at: Any = json.loads(text).get("at")
-        if number >= newest or not at or datetime.fromisoformat(at) >= before:
-            break
-        last = Head(number, digest)
+    with closing(read_links(connection)) as links:
+        for number, _, digest, text in links:
+            at: Any = json.loads(text).get("at")
+            if number >= newest or not at or datetime.fromisoformat(at) >= before:
+                break
+            last = Head(number, digest)
     return last

@@ -13,6 +13,11 @@ class Workflow(Protocol):
     What must be kept is named in the result's details; the engine writes it in one transaction.
     """
 
+    @property
+    def blocking(self) -> bool:
+        """Say whether a call may wait for another machine: the engine then runs it in a thread."""
+        ...
+
     def __call__(self, message: Message, classification: Classification, /) -> WorkflowResult:
         """Return the next step and its details."""
         ...

@@ -1,66 +1,28 @@
-"""Prepare a ticket: what is wanted (intent), about which order (slots), and where the order stands."""
+"""Prepare a ticket: what is wanted (intent), about what (slots), and where the order stands."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
 
 from orchestrator.schema import Category, Classification, Message, NextStep, WorkflowResult
+from orchestrator.service.intents import Intent, IntentFinder
+from orchestrator.service.language import language_of
+from orchestrator.service.orders import LocalOrders, Order, OrderLookup, OrderLookupError
+from orchestrator.service.slot import Slot
+from orchestrator.service.slots import find_slots, warm_up
+from orchestrator.service.tickets import Templates, packaged_templates
+
+__all__ = ["Intent", "LocalOrders", "Lookup", "OrderLookup", "ServiceAction"]
+
+Lookup = Literal["found", "not_found", "unavailable", "not_asked"]
 
 
-class Intent(StrEnum):
-    """What a customer wants done."""
-
-    TRACK_ORDER = "track_order"
-    REFUND = "refund"
-    CANCEL = "cancel"
-    REFILL = "refill"
-    CHANGE_ACCOUNT = "change_account"
-    RESCHEDULE = "reschedule"
-    BILLING = "billing"
-    COMPLAINT = "complaint"
-    OTHER = "other"
-
-
-# In order of precedence: the first that matches wins.
-_SIGNS: tuple[tuple[Intent, re.Pattern[str]], ...] = tuple(
-    (intent, re.compile(rf"\b(?:{pattern})", re.IGNORECASE))
-    for intent, pattern in (
-        (Intent.CANCEL, r"cancel|call off|stop (?:the|my) (?:order|auto|subscription|deliver)|cancelar"),
-        (Intent.REFUND, r"refund|money back|reimburse|return (?:the|this|my|it)|send (?:it )?back|reembolso"),
-        (Intent.RESCHEDULE, r"reschedul|appointment|appt|booking|book (?:me|a)|slot|move my|cita"),
-        (Intent.BILLING, r"charged?|bill(?:ed|ing)?\b|invoice|co-?pay|payment|double.?charge|overcharg|receipt|cobr"),
-        (Intent.TRACK_ORDER, r"where(?:'?s| is) my|track|parcel|package|deliver|courier|shipped|shipping|not (?:here|arrived)|pedido"),
-        (Intent.REFILL, r"refill|repeat|renew|prescription|script|run(?:ning)? (?:out|low)|receta"),
-        (Intent.CHANGE_ACCOUNT, r"address|account|password|log ?in|e-?mail|phone number|profile|update my|change my|cuenta"),
-        (Intent.COMPLAINT, r"complain|complaint|rude|disgrace|unacceptable|manager|worst|fed up|queja"),
-    )
-)
-_ORDER = re.compile(
-    r"(?i)\b(?:order|ord|po|ref(?:erence)?|rx|pedido)\b[\s.:#-]*(?:no|number|num|n[uú]mero)?[\s.:#-]*([a-z]{0,4}-?\d[\d-]{2,14})|#\s?([a-z]{0,4}-?\d[\d-]{2,14})"
-)
-_AMOUNT = re.compile(r"[$£€]\s?\d+(?:[.,]\d{2})?|\b\d+(?:[.,]\d{2})? ?(?:dollars|pounds|euros|quid|bucks)\b", re.IGNORECASE)
-
-
-class OrderLookup(Protocol):
-    """The port to the order system."""
-
-    def __call__(self, order_number: str, /) -> dict[str, Any] | None:
-        """Return what is known of an order, or None."""
-        ...
-
-
-@dataclass(frozen=True)
-class LocalOrders:
-    """Orders held in memory: the adapter until a real system is connected."""
-
-    orders: dict[str, dict[str, Any]]
-
-    def __call__(self, order_number: str, /) -> dict[str, Any] | None:
-        """Return the order, or None."""
-        return self.orders.get(order_number)
+def local_now() -> datetime:
+    """Return the local time of this machine, without its zone: customers mean the days of their own calendar."""
+    return datetime.now().astimezone().replace(tzinfo=None)
 
 
 @dataclass(frozen=True)
@@ -68,37 +30,43 @@ class ServiceAction:
     """Prepare a ticket from the intent and the slots found in the message."""
 
     orders: OrderLookup
+    intents: IntentFinder = field(default_factory=IntentFinder.packaged)
+    templates: Templates = field(default_factory=packaged_templates)
+    clock: Callable[[], datetime] = local_now
+
+    def __post_init__(self) -> None:
+        """Load everything now: the first message must not hold up the others."""
+        warm_up()
+
+    @property
+    def blocking(self) -> bool:
+        """Say whether a call may wait for another machine: an event loop must then run it in a thread."""
+        return self.orders.blocking
 
     def __call__(self, message: Message, classification: Classification, /) -> WorkflowResult:  # noqa: ARG002  # as all workflows
-        """Return the ticket to open and, where needed, the question to ask."""
-        intent = find_intent(message.text)
-        slots = find_slots(message.text)
-        order = self.orders(slots["order_number"]) if "order_number" in slots else None
-        ticket = {
-            "intent": intent.value,
-            "title": f"{intent.value.replace('_', ' ')}: {slots.get('order_number', 'no order number')}",
-            "slots": slots,
-            "order": order,
-        }
-        if "order_number" not in slots and intent in {Intent.TRACK_ORDER, Intent.REFUND, Intent.CANCEL}:
-            text = "We have opened a ticket. Please tell us your order number so that we can act on it at once."
-            step = NextStep(action="ask_order_number", message=text, eta_minutes=240)
+        """Return the ticket to open and, where needed, the question to ask. An order system that fails only leaves the order out."""
+        intent, probability = self.intents(message.text)
+        slots = find_slots(message.text, self.clock(), intent)
+        order, lookup = self._look_up(slots)
+        ticket = self.templates.ticket(intent, slots, order, message.channel.value)
+        details = {"ticket": ticket, "lookup": lookup, "intent_probability": round(probability, 3)}
+        return WorkflowResult(workflow=Category.SERVICE_ACTION, next_step=self._next_step(message.text, intent, slots), details=details)
+
+    def _look_up(self, slots: tuple[Slot, ...]) -> tuple[Order | None, Lookup]:
+        number = next((slot.value for slot in slots if slot.name == "order_number" and slot.value), None)
+        if number is None:
+            return None, "not_asked"
+        try:
+            order = self.orders(number)
+        except OrderLookupError:
+            return None, "unavailable"
+        return order, "found" if order else "not_found"
+
+    def _next_step(self, text: str, intent: Intent, slots: tuple[Slot, ...]) -> NextStep:
+        """Ask for the first thing missing. Nothing of the order is told here: whoever writes has not shown who they are."""
+        language, due_hours = language_of(text), self.templates.templates[intent].due_hours
+        if missing := self.templates.missing(intent, slots):
+            action, told = f"ask_{missing[0]}", self.templates.questions[missing[0]].of(language)
         else:
-            text = "We have opened a ticket and will come back to you within four working hours."
-            step = NextStep(action="ticket_opened", message=text, eta_minutes=240)
-        return WorkflowResult(workflow=Category.SERVICE_ACTION, next_step=step, details={"ticket": ticket})
-
-
-def find_intent(text: str) -> Intent:
-    """Return what a customer wants done, by keywords; ``other`` when nothing is recognised."""
-    return next((intent for intent, sign in _SIGNS if sign.search(text)), Intent.OTHER)
-
-
-def find_slots(text: str) -> dict[str, str]:
-    """Return the order number and the amount of money named in a text, where there are any."""
-    slots = {}
-    if match := _ORDER.search(text):
-        slots["order_number"] = (match.group(1) or match.group(2)).upper()
-    if match := _AMOUNT.search(text):
-        slots["amount"] = match.group()
-    return slots
+            action, told = "ticket_opened", self.templates.opened.of(language).format(hours=due_hours)
+        return NextStep(action=action, message=told, eta_minutes=due_hours * 60)

@@ -302,7 +302,7 @@ def test_evidence_that_is_no_evidence_is_named(project, tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--database", "sqlite:///nowhere.db"], "there is no audit trail at nowhere.db"),
-        (["--database", "postgresql+psycopg://postgres@127.0.0.1:1/x"], "the database cannot be read"),
+        (["--database", "postgresql+psycopg://postgres@127.0.0.1:1/x"], "the database does not answer"),
         (["--database", "nonsense"], "the database cannot be read"),
         (["--since", "yesterday"], "is not a moment"),
         (["--release", "abc"], "the evidence of release 'abc' is not here; known: "),

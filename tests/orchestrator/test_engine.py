@@ -1,7 +1,5 @@
 import asyncio
-import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from orchestrator.calibration import BCTS, Fusion
 from orchestrator.catalogue import find_model
 from orchestrator.classify import Classifier, Tuning
 from orchestrator.engine import Orchestrator, standard_workflows
-from orchestrator.errors import OrchestratorError
 from orchestrator.local_classifier import LocalClassifier
 from orchestrator.policy import Thresholds
 from orchestrator.prompts import Prompt, Renderer
@@ -79,34 +76,6 @@ def test_each_category_runs_its_workflow_and_leaves_its_rows(ledger, local, shar
     assert ledger.verify() == []
 
 
-def test_many_writers_do_not_fork_the_chain(ledger, local):
-    subject = orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02})
-
-    def handle(number: int) -> None:
-        asyncio.run(subject.handle(Message(text=f"message {number}")))
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(handle, range(20)))
-    assert len(rows(ledger, "audit_events")) == 20
-    assert ledger.verify() == []
-
-
-@pytest.mark.parametrize(
-    "tampering",
-    [
-        """UPDATE audit_events SET event = '{"edited": true}' WHERE id = (SELECT MIN(id) + 1 FROM audit_events)""",
-        "DELETE FROM audit_events WHERE id = (SELECT MIN(id) + 1 FROM audit_events)",
-    ],
-)
-def test_an_edited_or_deleted_audit_event_is_found(ledger, local, tampering):
-    subject = orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02})
-    for number in range(3):
-        asyncio.run(subject.handle(Message(text=f"message {number}")))
-    with ledger.engine.begin() as connection:
-        connection.execute(text(tampering))
-    assert ledger.verify()
-
-
 def test_an_audit_event_says_what_the_decision_rested_on(ledger, local):
     outcome = asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello there")))
     ((_, event),) = ledger.events()
@@ -115,59 +84,6 @@ def test_an_audit_event_says_what_the_decision_rested_on(ledger, local):
     assert event["probabilities"] == classification.probabilities.model_dump()
     assert (event["source"], event["calibrated"], event["degraded"]) == (classification.source, classification.calibrated, False)
     assert event["random_sample"] == in_random_sample(outcome.request_id)
-
-
-def test_events_come_in_order_across_pages_and_from_any_point(ledger, local, monkeypatch):
-    monkeypatch.setattr("orchestrator.store.ledger.PAGE", 2)
-    subject = orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02})
-    for number in range(5):
-        asyncio.run(subject.handle(Message(text="hello"), request_id=f"m{number}"))
-    events = list(ledger.events())
-    assert [event["request_id"] for _, event in events] == [f"m{number}" for number in range(5)]
-    assert list(ledger.events(after_id=events[2][0])) == events[3:]
-    assert ledger.verify() == []
-
-
-def test_the_random_sample_is_one_message_in_twenty():
-    assert sum(in_random_sample(f"m{number}") for number in range(20_000)) == pytest.approx(1000, abs=100)
-
-
-def test_a_label_is_a_link_of_the_chain_and_says_who_gave_it(ledger, local):
-    outcome = asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello there")))
-    decided = ledger.correct(outcome.request_id, Category.SAFETY_COMPLIANCE, " R. Ph. ", "told jo@example.org")
-    assert decided == Category.INFORMATIONAL
-    assert ledger.correct(outcome.request_id, Category.INFORMATIONAL, "R. Ph.") == Category.INFORMATIONAL
-    (_, corrected), (_, confirmed) = list(ledger.events())[1:]
-    del corrected["at"]
-    assert corrected == {
-        "kind": "corrected",
-        "request_id": outcome.request_id,
-        "release": "test",
-        "decided": "informational",
-        "label": "safety_compliance",
-        "by": "R. Ph.",
-        "note": "told [EMAIL]",
-    }
-    assert confirmed["label"] == confirmed["decided"]
-    assert ledger.verify() == []
-
-
-@pytest.mark.parametrize(("request_id", "by", "words"), [("nobody", "me", "there is no message 'nobody'"), ("m1", "  ", "needs a name")])
-def test_a_label_for_no_message_or_by_nobody_is_refused(ledger, local, request_id, by, words):
-    asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello"), request_id="m1"))
-    with pytest.raises(OrchestratorError, match=words):
-        ledger.correct(request_id, Category.INFORMATIONAL, by)
-    assert len(list(ledger.events())) == 1
-
-
-def test_events_from_before_there_were_kinds_still_verify(ledger, local):
-    old = {"at": "2026-11-24T00:00:00+00:00", "request_id": "m0", "release": "test", "decision": {"confidence": 0.1}}
-    with ledger.engine.begin() as connection:
-        values = {"previous": GENESIS, "hash": _chain(GENESIS, old), "event": json.dumps(old)}
-        connection.execute(text("INSERT INTO audit_events (previous_hash, hash, event) VALUES (:previous, :hash, :event)"), values)
-    asyncio.run(orchestrator(ledger, local, {"A": 0.95, "B": 0.03, "C": 0.02}).handle(Message(text="hello")))
-    assert ledger.verify() == []
-    assert [event.get("kind") for _, event in ledger.events()] == [None, "classified"]
 
 
 def test_the_command_line_records_a_label(tmp_path, local, capsys):
