@@ -24,16 +24,16 @@ from orchestrator.store.ledger import Ledger
 
 FROM_OUTSIDE = "from outside"
 IN_FLIGHT = 8  # so that several outcomes share a commit
-# Where a child kills itself, and up to which time it comes there: one to four batches, each with the look-ups of its keys.
+# Where a child kills itself, and up to which time it comes there: one to three batches, each with the look-ups of its keys.
 STEPS = {
-    "before a statement": 60,
-    "after a statement": 60,
-    "before a commit": 4,
-    "after a transaction, before its checkpoint": 16,
-    "before a checkpoint's file is opened": 8,
-    "before a checkpoint's file is renamed": 4,
+    "before a statement": 40,
+    "after a statement": 40,
+    "before a commit": 3,
+    "after a transaction, before its checkpoint": 12,
+    "before a checkpoint's file is opened": 6,
+    "before a checkpoint's file is renamed": 3,
 }
-DELAY_S = 0.04
+DELAY_S = 0.03
 STUCK_S = 60  # a child that neither works nor dies is a failure, not a hang
 
 
