@@ -43,6 +43,7 @@ from orchestrator.store.writer import Writer
 CALLERS = (1, 8, 64)
 SECONDS = 3.0  # for each rate
 PACE, PACED_S = 100, 5  # a second, and for how long
+BULK = 3000
 CHAIN = 100_000
 TEXT = "My lips are swollen since the new tablets. Order ORD-100234, reach me at 555-123-4567 or jo@example.org, born 1980-02-29."
 DETAILS = {
@@ -113,6 +114,15 @@ def rate(write: Callable[[Outcome], None], callers: int) -> float:
         return total / (time.perf_counter() - started)
 
 
+def bulk(ledger: Ledger) -> float:
+    """Return outcomes a second when all are handed over at once: the batches are as large as they get."""
+    outcomes = [outcome(list(Category)[number % 3]) for number in range(BULK)]
+    started = time.perf_counter()
+    for future in [ledger.submit(Message(text=TEXT), one) for one in outcomes]:
+        future.result()
+    return BULK / (time.perf_counter() - started)
+
+
 def paced(ledger: Ledger) -> list[float]:
     """Return how many seconds each write took until it was durable, at a steady pace whatever the earlier ones do."""
     took: list[float] = []
@@ -153,6 +163,7 @@ def measure(url: str, environment: dict[str, str]) -> Iterator[tuple[str, str]]:
         single, group = rate(alone, callers), rate(lambda one: ledger.record(Message(text=TEXT), one), callers)
         yield f"{callers} callers, one commit each", f"{single:,.0f}/s"
         yield f"{callers} callers, group commit", f"{group:,.0f}/s ({group / single:.1f} times)"
+    yield f"{BULK:,} at once, group commit", f"{bulk(ledger):,.0f}/s"
     took = paced(ledger)
     yield f"durable write at {PACE}/s, p50", f"{1000 * median(took):.1f} ms"
     yield f"durable write at {PACE}/s, p99", f"{1000 * quantiles(took, n=100)[98]:.1f} ms"

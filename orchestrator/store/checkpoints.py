@@ -58,6 +58,22 @@ class Checkpoints:
                 self._append(KEPT, self._signed(KEPT, id, hash, at))
             self._replace(HEAD, self._signed(HEAD, id, hash, at).model_dump_json() + "\n")
 
+    def keep_if_lost(self, end: int, at: datetime) -> bool:
+        """Keep the signed head for good where it is beyond ``end``, where the chain ends, for the next events would overtake it.
+
+        Then an older backup was put back, or events were deleted. Return whether it was kept by this call; the caller has the chain's
+        end to itself.
+        """
+        last = self._read(HEAD)  # put in place whole, so no lock is needed to read it
+        if not last or last[-1].id <= end:
+            return False
+        with self._alone():
+            lost = last[-1]
+            if any((kept.id, kept.hash) == (lost.id, lost.hash) for kept in self._read(KEPT)):
+                return False
+            self._append(KEPT, self._signed(KEPT, lost.id, lost.hash, at))
+            return True
+
     def prune(self, *, id: int, hash: str, at: datetime) -> None:  # noqa: A002  # the field's name
         """Say that the events up to ``id`` are about to be deleted because they have expired."""
         with self._alone():

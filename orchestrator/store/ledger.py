@@ -281,7 +281,7 @@ class Ledger:
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self.engine, self._committed)
+        return Writer(self.engine, self._committed, self._found)
 
     @cached_property
     def _checkpoints(self) -> Checkpoints:
@@ -294,9 +294,16 @@ class Ledger:
         with writing(self.engine, slow=slow) as connection:
             yield connection, events
             events[:] = [event for event in events if event]
-            head = audit.append(connection, events)
+            head = audit.append(connection, events, self._found)
         if events:
             self._committed(head)
+
+    def _found(self, head: Head) -> None:
+        try:
+            if self._checkpoints.keep_if_lost(head.id, self.clock()):
+                _log.error("the audit trail ends at event %d, behind its signed head: run `python -m orchestrator audit verify`", head.id)
+        except Exception:  # noqa: BLE001  # whoever waits for an outcome is not to wait for this
+            _log.warning("the audit trail's end could not be compared with its signed head", exc_info=True)
 
     def _committed(self, head: Head) -> None:
         try:

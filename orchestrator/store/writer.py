@@ -39,9 +39,12 @@ Waiting = tuple[Entry, Future[None]]
 class Writer:
     """One thread that writes entries in batches. It starts with the first entry and stops with ``close``."""
 
-    def __init__(self, engine: Engine, committed: Callable[[Head], None]) -> None:
-        """Write to ``engine``; ``committed`` is told the new end of the chain after each commit, before anybody is answered."""
-        self._engine, self._committed = engine, committed
+    def __init__(self, engine: Engine, committed: Callable[[Head], None], found: Callable[[Head], None] = lambda _: None) -> None:
+        """Write to ``engine``; ``committed`` is told the new end of the chain after each commit, before anybody is answered.
+
+        ``found`` is told the end that each batch found.
+        """
+        self._engine, self._committed, self._found = engine, committed, found
         self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -125,7 +128,7 @@ class Writer:
             for table in ORDER:
                 if table in together:
                     connection.execute(insert(table), together[table])
-            head = append(connection, [entry.event for entry in entries])
+            head = append(connection, [entry.event for entry in entries], self._found)
         self._committed(head)
 
 
