@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import os
-import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -86,23 +87,31 @@ class Postgres:
 
 
 class Sqlite:
-    """SQLite whose lock another process can hold; a thread with a connection of its own is one to SQLite."""
+    """SQLite whose lock another process holds."""
+
+    hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
 
     def __init__(self, path):
         self.direct = f"sqlite:///{path}"
         self._path = path
+        self._other = None
 
     @contextmanager
     def through(self):
-        yield f"{self.direct}?timeout=0.5"
+        try:
+            yield f"{self.direct}?timeout=0.5"
+        finally:
+            if self._other:
+                self._other.kill()
+                self._other.communicate()
 
     def down(self):
-        self._other = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._other.execute("BEGIN EXCLUSIVE")
+        command = [sys.executable, "-c", self.hold, str(self._path)]
+        self._other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._other.stdout.readline() == b"\n"  # it has the lock
 
     def up(self):
-        self._other.execute("ROLLBACK")
-        self._other.close()
+        self._other.communicate(b"\n", timeout=30)
 
 
 @pytest.fixture(params=["sqlite", "cut", "swallow"])
