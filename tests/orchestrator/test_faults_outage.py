@@ -89,7 +89,13 @@ class Postgres:
 class Sqlite:
     """SQLite whose lock another process holds."""
 
-    hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
+    hold = """
+import sqlite3, sys
+held = sqlite3.connect(sys.argv[1], isolation_level=None)
+held.execute("BEGIN EXCLUSIVE")
+print(flush=True)
+input()
+"""
 
     def __init__(self, path):
         self.direct = f"sqlite:///{path}"
