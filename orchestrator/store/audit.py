@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,13 @@ def link(previous: str, text: str) -> str:
     return hashlib.sha256((previous + text).encode()).hexdigest()
 
 
-def append(connection: Connection, events: Sequence[dict[str, Any]]) -> Head:
-    """Add events to the end of the chain and return the new end; the caller's transaction has that end to itself."""
+def append(connection: Connection, events: Sequence[dict[str, Any]], found: Callable[[Head], None] = lambda _: None) -> Head:
+    """Add events to the end of the chain and return the new end; the caller's transaction has that end to itself.
+
+    ``found`` is told the end that was found.
+    """
     head = read_head(connection)
+    found(head)
     rows, number, previous = [], head.id, head.hash
     for event in events:
         text = canonical(event)

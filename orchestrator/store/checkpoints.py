@@ -56,7 +56,23 @@ class Checkpoints:
                 return
             if id // EVERY > reached // EVERY:
                 self._append(KEPT, self._signed(KEPT, id, hash, at))
-            self._replace(HEAD, self._signed(HEAD, id, hash, at))
+            self._replace(HEAD, self._signed(HEAD, id, hash, at).model_dump_json() + "\n")
+
+    def keep_if_lost(self, end: int, at: datetime) -> bool:
+        """Keep the signed head for good where it is beyond ``end``, where the chain ends, for the next events would overtake it.
+
+        Then an older backup was put back, or events were deleted. Return whether it was kept by this call; the caller has the chain's
+        end to itself.
+        """
+        last = self._read(HEAD)  # put in place whole, so no lock is needed to read it
+        if not last or last[-1].id <= end:
+            return False
+        with self._alone():
+            lost = last[-1]
+            if any((kept.id, kept.hash) == (lost.id, lost.hash) for kept in self._read(KEPT)):
+                return False
+            self._append(KEPT, self._signed(KEPT, lost.id, lost.hash, at))
+            return True
 
     def prune(self, *, id: int, hash: str, at: datetime) -> None:  # noqa: A002  # the field's name
         """Say that the events up to ``id`` are about to be deleted because they have expired."""
@@ -72,25 +88,26 @@ class Checkpoints:
         return read_checkpoints(self._folder / name)
 
     def _append(self, name: str, entry: Checkpoint) -> None:
-        with (self._folder / name).open("a", encoding="utf-8") as file:
-            file.write(entry.model_dump_json() + "\n")
+        path = self._folder / name
+        held = path.read_text(encoding="utf-8") if path.exists() else ""
+        self._replace(name, held + entry.model_dump_json() + "\n")  # a disk that is full never leaves half a line
 
-    def _replace(self, name: str, entry: Checkpoint) -> None:
+    def _replace(self, name: str, text: str) -> None:
         temporary = self._folder / f".{name}.tmp"  # alone under the lock
-        temporary.write_text(entry.model_dump_json() + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(self._folder / name)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            if not (self._folder / PUBLIC_KEY).exists():
-                self._folder.mkdir(parents=True, exist_ok=True)
-                (self._folder / PUBLIC_KEY).write_text(self._keys.public_key, encoding="utf-8")
+            self._folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(self._folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
             raise OrchestratorError(f"checkpoints of the audit trail cannot be written to {self._folder} ({error.strerror})") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self._folder / PUBLIC_KEY).exists():
+                self._replace(PUBLIC_KEY, self._keys.public_key)
             yield
         finally:
             os.close(lock)

@@ -14,15 +14,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from orchestrator.errors import OrchestratorError, StoreUnavailableError
 
-BUSY_MS = 10_000  # SQLite: how long a writer waits for the one before it
-# PostgreSQL: a server that is gone is known within seconds, and no statement waits for ever.
-PATIENCE = {
-    "connect_timeout": 3,
-    "tcp_user_timeout": 5_000,
-    "keepalives_idle": 5,
-    "options": "-c lock_timeout=10000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000",
-}
-CHAIN_LOCK = 6_021_998_372  # any number that means "the end of the audit chain" among this database's advisory locks
+BUSY_S = 10  # SQLite: how long a writer waits for the one before it; `?timeout=SECONDS` in the URL says otherwise
+POOL_TIMEOUT_S = 5  # how long a caller waits for one of the engine's connections
 
 
 def database_url(text: str) -> URL:
@@ -39,18 +32,30 @@ def database_url(text: str) -> URL:
 def open_engine(url: URL, *, pool: int = 5) -> Engine:
     """Return an engine, making the folder of an SQLite file where it is missing. Nothing is connected to yet."""
     try:
-        if url.get_backend_name() == "sqlite":
-            if url.database:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(url)
-            event.listen(engine, "connect", _sqlite_settings)
-            event.listen(engine, "begin", _sqlite_begin)
-            return engine
-        return create_engine(url, pool_pre_ping=True, pool_size=pool, max_overflow=pool, pool_timeout=5, connect_args=PATIENCE)
+        return _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgres_engine(url, pool)
     except OSError as error:
         raise StoreUnavailableError(f"the folder of {url.database} cannot be made ({error.strerror}): check the path") from error
     except (NoSuchModuleError, ImportError):
         raise OrchestratorError("PostgreSQL needs psycopg: install the `postgres` extra") from None
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database and not url.database.startswith("file:"):  # a URI names a file that is there
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    busy = {} if "timeout" in url.query else {"timeout": BUSY_S}
+    engine = create_engine(url, pool_timeout=POOL_TIMEOUT_S, connect_args=busy)
+    event.listen(engine, "connect", _sqlite_settings)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _postgres_engine(url: URL, pool: int) -> Engine:
+    from orchestrator.store import postgres
+
+    settings = dict(postgres.SETTINGS)
+    engine = create_engine(url, pool_pre_ping=True, pool_size=pool, max_overflow=pool, pool_timeout=POOL_TIMEOUT_S, connect_args=settings)
+    postgres.Connector(engine)
+    return engine
 
 
 @contextmanager
@@ -61,16 +66,22 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(engine: Engine, *, chain: bool = True) -> Iterator[Connection]:
+def writing(engine: Engine, *, chain: bool = True, slow: bool = False) -> Iterator[Connection]:
     """Yield a connection in a transaction that commits at the end; with ``chain`` it has the end of the audit chain to itself.
 
+    ``slow`` is for what may rightly take more than seconds a statement: PostgreSQL is given the longest that it allows.
     Writers wait for each other rather than fail: SQLite takes its write lock at once, PostgreSQL an advisory lock. Raises
     ``StoreUnavailableError`` when the database does not answer, is full or is read-only; then nothing was written, unless the
     connection was lost during the commit itself.
     """
     with _known_errors(), engine.connect().execution_options(writing=True) as connection, connection.begin():
-        if chain and engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({CHAIN_LOCK})")
+        if engine.dialect.name == "postgresql":
+            from orchestrator.store import postgres
+
+            if slow:
+                postgres.be_patient(connection)
+            if chain:
+                postgres.take_chain(connection)
         yield connection
 
 
@@ -102,6 +113,8 @@ def _advice(error: SQLAlchemyError) -> str:
         return f"the database has no room left ({cause}): nothing was written; free disk space"
     if "locked" in lower:
         return f"another writer holds the database for too long ({cause}): nothing was written; try again"
+    if "disk i/o" in lower:  # SQLite: also where the disk is too full for the index of its write-ahead log
+        return f"the database's disk fails or has no room left ({cause}): nothing was written; free disk space, then look at the disk"
     if "unable to open" in lower:
         return f"the database file cannot be opened ({cause}): check DATABASE_URL and the folder's permissions"
     return f"the database does not answer ({cause}): check DATABASE_URL and that the server is up, then try again"
@@ -110,7 +123,6 @@ def _advice(error: SQLAlchemyError) -> str:
 def _sqlite_settings(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # sqlite3 must not begin transactions by itself: _sqlite_begin does
     cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")

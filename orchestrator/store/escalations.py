@@ -1,13 +1,16 @@
-"""The escalation queue: open, claimed by a person, acknowledged, resolved; each with a time by which somebody must act."""
+"""The escalation queue: open, claimed by a person, acknowledged, resolved; each with a time by which somebody must act.
+
+An escalation from the future was opened before the clock was set back: how long it has waited is unknown, so it is overdue.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, insert, select, update
+from sqlalchemy import Connection, and_, case, insert, or_, select, update
 
 from orchestrator.errors import ConflictError, OrchestratorError
 from orchestrator.schema import Record, Severity
@@ -15,6 +18,7 @@ from orchestrator.store.outbox import Topic, new_message
 from orchestrator.store.tables import Escalation, Interaction, OutboxMessage
 
 REVIEW_MINUTES = 240  # a low confidence that is no safety message: within half a working day
+SKEW = timedelta(minutes=1)  # two machines' clocks differ by less
 
 
 class Status(StrEnum):
@@ -54,17 +58,19 @@ class Waiting(Record):
 def list_escalations(connection: Connection, now: datetime, statuses: Sequence[Status] = UNRESOLVED, limit: int = 1000) -> list[Waiting]:
     """Return the queue: the most severe first, then the one due first, then in the order of arrival."""
     rank = case({severity.value: place for place, severity in enumerate(Severity)}, value=Escalation.severity)
+    from_the_future = case((Escalation.created_at > now + SKEW, 0), else_=1)
     query = (
         select(Escalation, Interaction.category, Interaction.redacted_text)
         .join(Interaction, Interaction.request_id == Escalation.request_id)
         .where(Escalation.status.in_([status.value for status in statuses]))
-        .order_by(rank, Escalation.due_at, Escalation.id)
+        .order_by(rank, from_the_future, Escalation.due_at, Escalation.id)
         .limit(limit)
     )
     found = []
     for row in connection.execute(query):
         held = row._mapping
-        overdue = held["status"] != Status.RESOLVED and held["due_at"] < now
+        late = held["due_at"] < now or held["created_at"] > now + SKEW
+        overdue = late and held["status"] != Status.RESOLVED
         found.append(Waiting(overdue=overdue, **{name: held[name] for name in Waiting.model_fields if name != "overdue"}))
     return found
 
@@ -91,7 +97,7 @@ def alert_overdue(connection: Connection, now: datetime) -> list[dict[str, Any]]
     """Put a page into the outbox for every unresolved escalation past its time, once; return the audit events."""
     late = and_(
         Escalation.status.in_([status.value for status in UNRESOLVED]),
-        Escalation.due_at < now,
+        or_(Escalation.due_at < now, Escalation.created_at > now + SKEW),
         Escalation.alerted_at.is_(None),
     )
     rows = connection.execute(select(Escalation.id, Escalation.request_id, Escalation.severity, Escalation.due_at).where(late)).all()

@@ -186,14 +186,14 @@ class Ledger:
 
     def erase(self, customer_id: str, by: str) -> int:
         """Erase everything personal about a customer and return how many messages there were; the audit chain stays whole."""
-        with self._audited() as (connection, events):
+        with self._audited(slow=True) as (connection, events):
             count, event = erasure.erase(connection, self.keys.pseudonym_of(customer_id), by, self.clock())
             events.append(event)
         return count
 
     def expire(self, days: retention.RetentionDays) -> dict[str, int]:
         """Delete what is older than allowed and return how many rows of each table that were."""
-        with self._audited() as (connection, events):
+        with self._audited(slow=True) as (connection, events):
             now = self.clock()
             gone = retention.expire(connection, days, now)
             if gone.pruned:
@@ -204,7 +204,7 @@ class Ledger:
 
     def rewrap_keys(self) -> int:
         """Encrypt every data key with the present encryption key and return how many there were; then older ones can go."""
-        with writing(self.engine, chain=False) as connection:
+        with writing(self.engine, chain=False, slow=True) as connection:
             return sealing.rewrap_all(connection, self.keys)
 
     # --- the audit trail
@@ -279,25 +279,32 @@ class Ledger:
 
     @cached_property
     def _writer(self) -> Writer:
-        return Writer(self.engine, self._committed)
+        return Writer(self.engine, self._committed, self._found)
 
     @cached_property
     def _checkpoints(self) -> Checkpoints:
         return Checkpoints(self.checkpoints_dir, self.keys)
 
     @contextmanager
-    def _audited(self) -> Iterator[tuple[Connection, list[dict[str, Any]]]]:
+    def _audited(self, *, slow: bool = False) -> Iterator[tuple[Connection, list[dict[str, Any]]]]:
         """Yield a connection and a list for the audit events; empty ones (nothing happened) are left out."""
         events: list[dict[str, Any]] = []
-        with writing(self.engine) as connection:
+        with writing(self.engine, slow=slow) as connection:
             yield connection, events
             events[:] = [event for event in events if event]
-            head = audit.append(connection, events)
+            head = audit.append(connection, events, self._found)
         if events:
             self._committed(head)
+
+    def _found(self, head: Head) -> None:
+        try:
+            if self._checkpoints.keep_if_lost(head.id, self.clock()):
+                _log.error("the audit trail ends at event %d, behind its signed head: run `python -m orchestrator audit verify`", head.id)
+        except Exception:  # noqa: BLE001  # whoever waits for an outcome is not to wait for this
+            _log.warning("the audit trail's end could not be compared with its signed head", exc_info=True)
 
     def _committed(self, head: Head) -> None:
         try:
             self._checkpoints.advance(id=head.id, hash=head.hash, at=self.clock())
-        except (OrchestratorError, OSError):  # what was committed stays committed; the next checkpoint covers it too
+        except Exception:  # noqa: BLE001  # what was committed stays committed; the next checkpoint covers it too
             _log.warning("the audit trail's head at event %d could not be signed", head.id, exc_info=True)

@@ -41,7 +41,7 @@ def latest() -> str:
 
 
 def _run(engine: Engine, revision: str, *, up: bool) -> None:
-    with writing(engine) as connection:
+    with writing(engine, slow=True) as connection:
         try:
             (command.upgrade if up else command.downgrade)(_config(connection), revision)
         except CommandError as error:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from orchestrator.schema import Record
 from orchestrator.store.tables import OutboxMessage
+
+AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)  # due by every clock, also by one that was set back since
+# The longest pause between two attempts is an hour. Where more is to go, the clock was set back since, and nobody knows by how much.
+LONGEST_WAIT = timedelta(minutes=65)
 
 
 class Topic(StrEnum):
@@ -66,7 +70,7 @@ def new_message(topic: Topic, request_id: str, payload: dict[str, Any], now: dat
         "created_at": now,
         "status": Status.PENDING.value,
         "attempts": 0,
-        "next_attempt_at": now,
+        "next_attempt_at": AT_ONCE,
     }
 
 
@@ -77,7 +81,7 @@ def take_due(connection: Connection, topics: Sequence[Topic], now: datetime, *, 
     """
     due = and_(
         OutboxMessage.status == Status.PENDING.value,
-        OutboxMessage.next_attempt_at <= now,
+        or_(OutboxMessage.next_attempt_at <= now, OutboxMessage.next_attempt_at > now + LONGEST_WAIT),
         OutboxMessage.topic.in_([topic.value for topic in topics]),
     )
     query = select(OutboxMessage.id).where(due).order_by(OutboxMessage.id).limit(limit).with_for_update(skip_locked=True)

@@ -33,15 +33,19 @@ ORDER: tuple[Table, ...] = (
     tables.OutboxMessage,
     tables.IdempotencyKey,
 )
+Waiting = tuple[Entry, Future[None]]
 
 
 class Writer:
     """One thread that writes entries in batches. It starts with the first entry and stops with ``close``."""
 
-    def __init__(self, engine: Engine, committed: Callable[[Head], None]) -> None:
-        """Write to ``engine``; ``committed`` is told the new end of the chain after each commit, before anybody is answered."""
-        self._engine, self._committed = engine, committed
-        self._waiting: queue.SimpleQueue[tuple[Entry, Future[None]] | None] = queue.SimpleQueue()
+    def __init__(self, engine: Engine, committed: Callable[[Head], None], found: Callable[[Head], None] = lambda _: None) -> None:
+        """Write to ``engine``; ``committed`` is told the new end of the chain after each commit, before anybody is answered.
+
+        ``found`` is told the end that each batch found.
+        """
+        self._engine, self._committed, self._found = engine, committed, found
+        self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -79,24 +83,41 @@ class Writer:
                 batch.append(self._waiting.get())
             open_ = None not in batch
             taken = [pair for pair in batch if pair is not None and pair[1].set_running_or_notify_cancel()]
-            if taken:
-                self._write_batch(taken)
+            if taken and (refused := self._write_batch(taken)):
+                self._refuse_waiting(refused)
 
-    def _write_batch(self, batch: list[tuple[Entry, Future[None]]]) -> None:
+    def _write_batch(self, batch: Sequence[Waiting]) -> StoreUnavailableError | None:
+        """Write a batch and tell those who wait for it; return the error where the database does not take it."""
         try:
             self._write([entry for entry, _ in batch])
         except IntegrityError as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(_conflict(error))
-                return
-            for pair in batch:  # one of them is a repetition: find it, and write the others
-                self._write_batch([pair])
+            if len(batch) > 1:
+                return self._write_one_by_one(batch)
+            batch[0][1].set_exception(_conflict(error))
         except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must be told
-            for _, future in batch:
-                future.set_exception(error)
+            _refuse(batch, error)
+            return error if isinstance(error, StoreUnavailableError) else None
         else:
             for _, future in batch:
                 future.set_result(None)
+        return None
+
+    def _write_one_by_one(self, batch: Sequence[Waiting]) -> StoreUnavailableError | None:
+        """One of a batch is a repetition: find it, and write the others."""
+        for place, pair in enumerate(batch, start=1):
+            if refused := self._write_batch([pair]):
+                _refuse(batch[place:], refused)
+                return refused
+        return None
+
+    def _refuse_waiting(self, error: StoreUnavailableError) -> None:
+        """Refuse those who came while the database was waited for, so that nobody waits for more than one attempt."""
+        for _ in range(self._waiting.qsize()):
+            pair = self._waiting.get()
+            if pair is None:
+                self._waiting.put(None)  # closing goes on
+            elif pair[1].set_running_or_notify_cancel():
+                _refuse([pair], error)
 
     def _write(self, entries: Sequence[Entry]) -> None:
         together: dict[Table, list[dict[str, Any]]] = defaultdict(list)
@@ -107,8 +128,13 @@ class Writer:
             for table in ORDER:
                 if table in together:
                     connection.execute(insert(table), together[table])
-            head = append(connection, [entry.event for entry in entries])
+            head = append(connection, [entry.event for entry in entries], self._found)
         self._committed(head)
+
+
+def _refuse(batch: Sequence[Waiting], error: BaseException) -> None:
+    for _, future in batch:
+        future.set_exception(error)
 
 
 def _conflict(error: IntegrityError) -> ConflictError:
