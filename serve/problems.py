@@ -50,7 +50,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _store_down(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001  # its text names hosts and files
-    detail = "the store does not take anything at the moment; nothing was done, make the same request again"
+    detail = "the store does not take anything at the moment; nothing was acknowledged, make the same request again"
     return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": RETRY_AFTER_S})
 
 
