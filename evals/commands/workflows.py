@@ -39,10 +39,15 @@ def do_workflows(workspace: Workspace, options: argparse.Namespace) -> int:
 
 
 def do_fit(workspace: Workspace, _: argparse.Namespace) -> int:
-    """Train the models of intents and severity on dev and calibration."""
+    """Train the models of intents and severity on dev and calibration, and choose the threshold of an answer there."""
+    from evals.workflows.abstention import store_threshold
+    from orchestrator.knowledge_base.base import THRESHOLD
+
     for part in TRAINED:
         _function(part, "train")(workspace.datasets, workspace.params().seed)
         print(f"the model of {part} is trained")
+    chosen = store_threshold(workspace.datasets, THRESHOLD)
+    print(f"an article answers from a score of {chosen['threshold']} on")
     return 0
 
 

@@ -184,9 +184,3 @@ def _shown(share: dict[str, Any]) -> str:
     if estimate.value is None:
         return "none"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] of {estimate.n}"
-
-
-if __name__ == "__main__":
-    import sys
-
-    print(render(evaluate(Path(sys.argv[1] if len(sys.argv) > 1 else "datasets"))))

@@ -93,18 +93,16 @@ def measures(found: Sequence[Found]) -> dict[str, Any]:
 def render(figures: Mapping[str, Any]) -> str:
     """Return the figures as Markdown."""
     lines = [
-        "# Retrieval",
-        "",
         LEGEND.format(**figures, splits_chosen_on=" and ".join(figures["threshold_chosen_on"])),
         "",
-        "## Now, and plain BM25 before",
+        "### Now, and plain BM25 before",
         "",
         *_table(
             ("split", "search"),
             {(split, name): figures[key][split] for split in figures["splits"] for name, key in (("now", "splits"), ("before", "before"))},
         ),
         "",
-        "## What each addition brings (dev)",
+        "### What each addition brings (dev)",
         "",
         "Each variant has its own best threshold on the same rows, so the last two columns flatter all of them alike.",
         "",
@@ -114,14 +112,14 @@ def render(figures: Mapping[str, Any]) -> str:
             ("hit_at_1", "hit_at_3", "mrr", "answer_precision", "utility"),
         ),
         "",
-        "## By language and channel",
+        "### By language and channel",
         "",
         *_table(
             ("split", "slice"),
             {(split, name): each for split, slices in figures["slices"].items() for name, each in slices.items()},
         ),
         "",
-        "## With the answer taken away",
+        "### With the answer taken away",
         "",
         "Each row that articles answer is asked again as if those articles did not exist; the right thing is then to abstain.",
         "",

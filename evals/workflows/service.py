@@ -65,7 +65,7 @@ def evaluate(datasets: Path) -> dict[str, object]:
 
 def render(figures: dict[str, Any]) -> str:
     """Return the figures as Markdown."""
-    lines = ["## Intents", "", "| rows | inputs | n | accuracy | macro-F1 |", "|---|---|---|---|---|"]
+    lines = ["### Intents", "", "| rows | inputs | n | accuracy | macro-F1 |", "|---|---|---|---|---|"]
     intents = figures["intents"]
     for name, one in intents["out_of_fold"].items():
         lines.append(_intent_line("dev and calibration, out-of-fold", name, one))
@@ -79,7 +79,7 @@ def render(figures: dict[str, Any]) -> str:
     ]
     for split, pairs in intents["worst_pairs"].items():
         lines += [f"| {split.replace('_', '-')} | {pair['intent']} | {pair['taken_for']} | {pair['times']} |" for pair in pairs]
-    lines += ["", "## Slots", "", "| split | slot | labelled | found | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
+    lines += ["", "### Slots", "", "| split | slot | labelled | found | precision | recall | F1 |", "|---|---|---|---|---|---|---|"]
     for split, slots in figures["slots"].items():
         for name, of in slots.items():
             shown = (_shown(of[metric]) for metric in ("precision", "recall", "f1"))

@@ -18,6 +18,7 @@ from orchestrator.knowledge_base.reload import Watched
 from orchestrator.knowledge_base.typos import WEIGHT, Typos
 from orchestrator.knowledge_base.words import ALSO_WEIGHT, Features, Words
 
+THRESHOLD = Path(str(resources.files("orchestrator.knowledge_base") / "threshold.json"))
 LIMIT = 3  # articles shown: the answer and two to see also
 HALF_EVIDENCE = 80.0  # the BM25 score that is half of all evidence, high for a message; from 40 to 160 it makes no difference
 SEE_ALSO = 0.5  # of the best score: on dev and calibration hardly any article below that answers the row
@@ -125,5 +126,4 @@ def _score(gain: float, most: float) -> float:
 @cache
 def stored_threshold() -> float:
     """Return the threshold that ``evals.workflows.retrieval.choose_threshold`` chose; its figures stand beside it in the file."""
-    text = (resources.files("orchestrator.knowledge_base") / "threshold.json").read_text(encoding="utf-8")
-    return float(json.loads(text)["threshold"])
+    return float(json.loads(THRESHOLD.read_text(encoding="utf-8"))["threshold"])
