@@ -73,7 +73,8 @@ def train(datasets: Path, seed: int, path: Path = MODEL) -> dict[str, Any]:
 def evaluate(datasets: Path, *, gate: bool = True) -> dict[str, object]:
     """Return the figures of every way to judge, out of fold on dev and calibration; with ``gate`` also on gate.
 
-    Those of calibration alone stand apart: the red flags were written on dev and look better there than they are. The figures on gate are for a change that is final; nothing may be chosen by them.
+    Those of calibration alone stand apart: the red flags were written on dev and look better there than they are. The
+    figures on gate are for a change that is final; nothing may be chosen by them.
     """
     both = _out_of_fold(_safety_rows(datasets, TRAINED_ON))
     samples = {"dev and calibration, out of fold": both, "of these, calibration alone": _of(both, Split.CALIBRATION)}
