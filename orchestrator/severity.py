@@ -9,10 +9,11 @@ import json
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
 from orchestrator.calibration import FLOOR, softmax
@@ -65,14 +66,29 @@ class SeverityJudgement(Record):
     probabilities: dict[Severity, float]
 
 
+class Join(NamedTuple):
+    """Text and red flags together: ``softmax(ln p / temperature + bias + the weights of the flags that fired)``."""
+
+    temperature: float
+    bias: NDArray[np.float64]  # (3,)
+    weights: NDArray[np.float64]  # (flags, 3): what a flag adds to the log odds of each severity
+
+    def __call__(self, raw: NDArray[np.float64], fired: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return calibrated probabilities (n, 3); ``raw`` (n, 3) are the text model's, ``fired`` (n, flags) holds 1 where a flag fired."""
+        logs = np.log(np.maximum(raw, FLOOR))
+        return softmax(logs / self.temperature + self.bias + fired @ self.weights)
+
+
 class SeverityModel:
-    """A text model with its calibration: ``text -> calibrated probability by severity``."""
+    """A text model joined with the red flags: ``text, flags -> calibrated probability by severity``."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         """Take the parameters as ``evals.workflows.severity`` writes them."""
         self._model = TextModel(parameters["model"])
-        self._temperature, self._bias = float(parameters["temperature"]), np.array(parameters["bias"], dtype=np.float64)
-        if sorted(self._model.labels) != sorted(SEVERITIES) or self._bias.shape != (len(SEVERITIES),) or self._temperature <= 0:
+        self._flags = tuple(parameters["flags"])
+        weights = np.array([*parameters["flags"].values()], dtype=np.float64).reshape(len(self._flags), len(SEVERITIES))
+        self._join = Join(float(parameters["temperature"]), np.array(parameters["bias"], dtype=np.float64), weights)
+        if sorted(self._model.labels) != sorted(SEVERITIES) or self._join.bias.shape != (len(SEVERITIES),) or self._join.temperature <= 0:
             raise ReleaseError("the severity model is not one of emergency, urgent and routine: train it again")
 
     @classmethod
@@ -80,19 +96,20 @@ class SeverityModel:
         """Read a model; raise ``ReleaseError`` when the file is missing or not one."""
         try:
             return cls(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ReleaseError(f"{path}: not a severity model ({error}); train it: `python -m evals.workflows.severity --train`") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ReleaseError(f"{path}: not a severity model ({error}); train it: `python -m evals fit`") from None
 
-    def __call__(self, text: str) -> dict[Severity, float]:
-        """Return the calibrated probability of every severity."""
+    def __call__(self, text: str, flags: tuple[str, ...]) -> dict[Severity, float]:
+        """Return the calibrated probability of every severity. A flag that is newer than the model adds nothing."""
         raw = self._model(text)
-        logs = np.log(np.maximum([raw[name] for name in SEVERITIES], FLOOR))
-        return dict(zip(SEVERITIES, softmax((logs / self._temperature + self._bias)[None])[0].tolist(), strict=True))
+        fired = np.array([[flag in flags for flag in self._flags]], dtype=np.float64)
+        shares = self._join(np.array([[raw[name] for name in SEVERITIES]]), fired)[0]
+        return dict(zip(SEVERITIES, shares.tolist(), strict=True))
 
 
 def judge(text: str, flags: tuple[str, ...]) -> SeverityJudgement:
     """Return how soon a person must act on a safety message, given the red flags that fired on it."""
-    probabilities = load_model()(text)
+    probabilities = load_model()(text, flags)
     severity = cheapest(np.array(list(probabilities.values())), load_policy())
     shares = ", ".join(f"{name.value} {share:.2f}" for name, share in probabilities.items())
     reasons = [f"the model: {shares}; {severity.value} costs least"]

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evals.bootstrap import clustered, interval, replicate
-from evals.calibrate import fit_bcts, nll, out_of_fold
+from evals.calibrate import folded, nll
 from evals.data import Row, Split, load_splits
 from evals.errors import EvalError
 from evals.intervals import Estimate, proportion
+from evals.workflows.fit_severity_join import fit_join
 from evals.workflows.fit_text_model import fit_text_model, predict_out_of_fold
 from evals.workspace import write_lines
-from orchestrator.safety import red_flags
+from orchestrator.safety import load_rules, red_flags
 from orchestrator.schema import Severity
 from orchestrator.severity import MODEL, SEVERITIES, SeverityModel, cheapest, floors, graver, load_policy
 
@@ -51,14 +52,19 @@ class Sample(NamedTuple):
 def train(datasets: Path, seed: int, path: Path = MODEL) -> dict[str, Any]:
     """Train on the safety rows of dev and calibration, write the model to ``path``, and return its parameters.
 
-    The calibration is fitted on out-of-fold probabilities, so that no row helped to make its own.
+    What the red flags add and the calibration are fitted on the text model's out-of-fold probabilities, so that no row helped to
+    make its own.
     """
     rows = _safety_rows(datasets, TRAINED_ON)
     texts, names = [row.message for row in rows], [_severity(row).value for row in rows]
     raw = _in_order(predict_out_of_fold(texts, names, seed)[0])
-    calibrator = fit_bcts(raw, _labels(rows))
-    fitted = {"temperature": round(calibrator.temperature, DIGITS), "bias": [round(value, DIGITS) for value in calibrator.bias]}
-    parameters = {**fitted, "model": fit_text_model(texts, names, seed)}
+    join = fit_join(raw, _fired(rows), _labels(rows))
+    parameters = {
+        "temperature": round(join.temperature, DIGITS),
+        "bias": join.bias.round(DIGITS).tolist(),
+        "flags": dict(zip(_flag_ids(), join.weights.round(DIGITS).tolist(), strict=True)),
+        "model": fit_text_model(texts, names, seed),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_lines(path, [json.dumps(parameters)])
     return parameters
@@ -67,9 +73,11 @@ def train(datasets: Path, seed: int, path: Path = MODEL) -> dict[str, Any]:
 def evaluate(datasets: Path, *, gate: bool = True) -> dict[str, object]:
     """Return the figures of every way to judge, out of fold on dev and calibration; with ``gate`` also on gate.
 
-    The figures on gate are for a change that is final; nothing may be chosen by them.
+    Those of calibration alone stand apart: the red flags were written on dev and look better there than they are. The
+    figures on gate are for a change that is final; nothing may be chosen by them.
     """
-    samples = {"dev and calibration, out of fold": _out_of_fold(_safety_rows(datasets, TRAINED_ON))}
+    both = _out_of_fold(_safety_rows(datasets, TRAINED_ON))
+    samples = {"dev and calibration, out of fold": both, "of these, calibration alone": _of(both, Split.CALIBRATION)}
     if gate:
         samples["gate"] = _held_out(_safety_rows(datasets, (Split.GATE,)))
     return {name: {way: _figures(sample, judged) for way, judged in _ways(sample).items()} for name, sample in samples.items()}
@@ -137,14 +145,32 @@ def _mean(costs: NDArray[np.float64], seeds: Sequence[str]) -> Estimate:
 
 
 def _out_of_fold(rows: Sequence[Row]) -> Sample:
-    labels = _labels(rows)
+    labels, fired = _labels(rows), _fired(rows)
     raw = _in_order(predict_out_of_fold([row.message for row in rows], [_severity(row).value for row in rows], SEED)[0])
-    return Sample(rows, labels, out_of_fold(raw, labels, [row.seed_id for row in rows], "bcts"))
+
+    def joined(train: NDArray[np.bool_], test: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return fit_join(raw[train], fired[train], labels[train])(raw[test], fired[test])
+
+    return Sample(rows, labels, folded(len(rows), [row.seed_id for row in rows], joined))
+
+
+def _of(sample: Sample, split: Split) -> Sample:
+    kept = np.array([row.split == split for row in sample.rows])
+    return Sample([row for row in sample.rows if row.split == split], sample.labels[kept], sample.probabilities[kept])
 
 
 def _held_out(rows: Sequence[Row]) -> Sample:
     model = SeverityModel.load(MODEL)
-    return Sample(rows, _labels(rows), np.array([list(model(row.message).values()) for row in rows]))
+    return Sample(rows, _labels(rows), np.array([list(model(row.message, red_flags(row.message)).values()) for row in rows]))
+
+
+def _fired(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Return 1 where a red flag fires on a row; shape (n, flags)."""
+    return np.array([[flag in fired for flag in _flag_ids()] for fired in (red_flags(row.message) for row in rows)], dtype=np.float64)
+
+
+def _flag_ids() -> tuple[str, ...]:
+    return tuple(rule.id for rule in load_rules())
 
 
 def _safety_rows(datasets: Path, splits: Sequence[Split]) -> list[Row]:

@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ from orchestrator.language import language_of
 from orchestrator.next_steps import WITHIN, load_templates, next_step
 from orchestrator.safety import load_rules, red_flags
 from orchestrator.schema import Band, Category, Classification, Decision, Message, Probabilities, Source, Usage
-from orchestrator.severity import SEVERITIES, SeverityModel, cheapest, floors, graver, judge, judge_severity, load_policy
+from orchestrator.severity import MODEL, SEVERITIES, SeverityModel, cheapest, floors, graver, judge, judge_severity, load_model, load_policy
 from orchestrator.workflows.safety_compliance import SafetyCompliance
 
 EMERGENCY, URGENT, ROUTINE = SEVERITIES
@@ -120,6 +121,24 @@ def test_a_policy_that_is_none_is_refused_by_name(tmp_path, content):
 def test_a_missing_model_is_told_with_its_remedy(tmp_path):
     with pytest.raises(ReleaseError, match="train it"):
         SeverityModel.load(tmp_path / "severity.json")
+
+
+def test_a_red_flag_moves_the_probabilities():
+    model, text = load_model(), "please ring me about what happened"
+    assert model(text, ("airway",))[EMERGENCY] > model(text, ())[EMERGENCY]
+    assert model(text, ("privacy",))[EMERGENCY] < model(text, ())[EMERGENCY]
+
+
+def test_a_flag_newer_than_the_model_changes_nothing():
+    assert load_model()("my tablets", ("of_tomorrow",)) == load_model()("my tablets", ())
+
+
+@pytest.mark.parametrize("flags", [None, [], {"airway": [0.1]}])
+def test_a_model_without_its_weights_of_flags_is_refused_by_name(tmp_path, flags):
+    path = tmp_path / "severity.json"
+    path.write_text(json.dumps({**json.loads(MODEL.read_text()), "flags": flags}))
+    with pytest.raises(ReleaseError, match=r"severity\.json: not a severity model"):
+        SeverityModel.load(path)
 
 
 def test_an_emergency_is_told_to_call_first_and_the_record_is_redacted():
