@@ -65,7 +65,7 @@ def chosen_on(datasets: Path) -> list[LabelledRow]:
 
 def store_threshold(datasets: Path, path: Path) -> dict[str, Any]:
     """Choose the threshold anew for the packaged articles, write it with its figures to ``path`` and return it."""
-    chosen = choose_threshold(chosen_on(datasets), KnowledgeBase(load_articles()))
+    chosen = choose_threshold(chosen_on(datasets), KnowledgeBase(load_articles(), threshold=0.0))
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
     return chosen

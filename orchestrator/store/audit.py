@@ -29,6 +29,10 @@ class Head:
     hash: str
 
 
+HashOf = Callable[[int], str | None]  # the hash of an event by its id, None where it is missing
+Found = Callable[[Head, HashOf], None]  # is told the end of the chain that a writer found, and how to look further back
+
+
 def canonical(event: dict[str, Any]) -> str:
     """Return the text that is hashed and stored."""
     return json.dumps(event, sort_keys=True)
@@ -39,13 +43,13 @@ def link(previous: str, text: str) -> str:
     return hashlib.sha256((previous + text).encode()).hexdigest()
 
 
-def append(connection: Connection, events: Sequence[dict[str, Any]], found: Callable[[Head], None] = lambda _: None) -> Head:
+def append(connection: Connection, events: Sequence[dict[str, Any]], found: Found = lambda *_: None) -> Head:
     """Add events to the end of the chain and return the new end; the caller's transaction has that end to itself.
 
     ``found`` is told the end that was found.
     """
     head = read_head(connection)
-    found(head)
+    found(head, lambda number: head.hash if number == head.id else _hash_of(connection, number))
     rows, number, previous = [], head.id, head.hash
     for event in events:
         text = canonical(event)
@@ -61,6 +65,11 @@ def read_head(connection: Connection) -> Head:
     """Return the end of the chain."""
     last = connection.execute(select(AuditEvent.id, AuditEvent.hash).order_by(AuditEvent.id.desc()).limit(1)).first()
     return Head(last.id, last.hash) if last else Head(0, GENESIS)
+
+
+def _hash_of(connection: Connection, number: int) -> str | None:
+    found: str | None = connection.scalar(select(AuditEvent.hash).where(AuditEvent.id == number))
+    return found
 
 
 def read_links(connection: Connection, after_id: int = 0) -> Generator[tuple[int, str, str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -58,17 +58,19 @@ class Checkpoints:
                 self._append(KEPT, self._signed(KEPT, id, hash, at))
             self._replace(HEAD, self._signed(HEAD, id, hash, at).model_dump_json() + "\n")
 
-    def keep_if_lost(self, end: int, at: datetime) -> bool:
-        """Keep the signed head for good where it is beyond ``end``, where the chain ends, for the next events would overtake it.
+    def keep_if_lost(self, hash_of: Callable[[int], str | None], at: datetime) -> bool:
+        """Keep the signed head for good where the chain does not hold it, for the next head would take its place.
 
-        Then an older backup was put back, or events were deleted. Return whether it was kept by this call; the caller has the chain's
-        end to itself.
+        Then an older backup was put back, or events were edited or deleted. ``hash_of`` returns the hash of an event, None where it is
+        missing. Return whether it was kept by this call; the caller has the chain's end to itself.
         """
         last = self._read(HEAD)  # put in place whole, so no lock is needed to read it
-        if not last or last[-1].id <= end:
+        if not last or hash_of(last[-1].id) == last[-1].hash:
             return False
         with self._alone():
             lost = last[-1]
+            if any(lost.id <= pruned.id for pruned in self._read(PRUNED)):
+                return False
             if any((kept.id, kept.hash) == (lost.id, lost.hash) for kept in self._read(KEPT)):
                 return False
             self._append(KEPT, self._signed(KEPT, lost.id, lost.hash, at))
@@ -94,8 +96,14 @@ class Checkpoints:
 
     def _replace(self, name: str, text: str) -> None:
         temporary = self._folder / f".{name}.tmp"  # alone under the lock
-        temporary.write_text(text, encoding="utf-8")
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            if name != HEAD:  # the head may fall behind with the power; what is written rarely and for good may not be lost
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(self._folder / name)
+        if name != HEAD:
+            sync_folder(self._folder)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -111,6 +119,15 @@ class Checkpoints:
             yield
         finally:
             os.close(lock)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was renamed in a folder durable."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def read_checkpoints(path: Path) -> list[Checkpoint]:

@@ -25,7 +25,7 @@ from orchestrator.keys import KEY_FILE, Keys
 from orchestrator.redact import redact
 from orchestrator.schema import Category, Message, Outcome
 from orchestrator.store import audit, erasure, escalations, feedback, migrate, outbox, retention, sealing, tables
-from orchestrator.store.audit import Head
+from orchestrator.store.audit import HashOf, Head
 from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
 from orchestrator.store.database import database_url, open_engine, reading, writing
 from orchestrator.store.entry import Entry, Idempotency, in_random_sample, new_entry
@@ -296,10 +296,10 @@ class Ledger:
         if events:
             self._committed(head)
 
-    def _found(self, head: Head) -> None:
+    def _found(self, head: Head, hash_of: HashOf) -> None:
         try:
-            if self._checkpoints.keep_if_lost(head.id, self.clock()):
-                _log.error("the audit trail ends at event %d, behind its signed head: run `python -m orchestrator audit verify`", head.id)
+            if self._checkpoints.keep_if_lost(hash_of, self.clock()):
+                _log.error("the audit trail up to event %d has lost its signed head: run `python -m orchestrator audit verify`", head.id)
         except Exception:  # noqa: BLE001  # whoever waits for an outcome is not to wait for this
             _log.warning("the audit trail's end could not be compared with its signed head", exc_info=True)
 

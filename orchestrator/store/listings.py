@@ -31,7 +31,8 @@ def dead_by_topic(connection: Connection) -> dict[str, int]:
 
 def count_late(connection: Connection, before: datetime) -> int:
     """Return how many messages have been due since before a moment and were not delivered."""
-    late = and_(OutboxMessage.status == Status.PENDING.value, OutboxMessage.next_attempt_at < before)
+    waiting = and_(OutboxMessage.created_at < before, OutboxMessage.next_attempt_at < before)  # a new one is due at once
+    late = and_(OutboxMessage.status == Status.PENDING.value, waiting)
     return connection.scalar(select(func.count()).select_from(OutboxMessage).where(late)) or 0
 
 

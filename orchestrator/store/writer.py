@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 
 from orchestrator.errors import ConflictError, StoreUnavailableError
 from orchestrator.store import tables
-from orchestrator.store.audit import Head, append
+from orchestrator.store.audit import Found, Head, append
 from orchestrator.store.database import writing
 from orchestrator.store.entry import Entry, Table
 
@@ -39,7 +39,7 @@ Waiting = tuple[Entry, Future[None]]
 class Writer:
     """One thread that writes entries in batches. It starts with the first entry and stops with ``close``."""
 
-    def __init__(self, engine: Engine, committed: Callable[[Head], None], found: Callable[[Head], None] = lambda _: None) -> None:
+    def __init__(self, engine: Engine, committed: Callable[[Head], None], found: Found = lambda *_: None) -> None:
         """Write to ``engine``; ``committed`` is told the new end of the chain after each commit, before anybody is answered.
 
         ``found`` is told the end that each batch found.

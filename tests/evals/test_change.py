@@ -97,6 +97,8 @@ def test_a_champion_that_catches_significantly_less_fails(project, capsys):
 
 
 def test_a_loss_that_cannot_be_told_from_chance_is_inconclusive(project, capsys):
+    answer_otherwise(project, lost=1)
+    git(project, "commit", "--quiet", "--all", "--message", "one that can be gained")
     answer_otherwise(project, lost=6, gained=1)
     assert evals(project, "review") == 2
     assert "INCONCLUSIVE: the champion\n  safety capture may be up to" in capsys.readouterr().out

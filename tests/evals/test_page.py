@@ -119,8 +119,10 @@ def test_the_lost_messages_are_one_click_away_with_both_answers(opened):
             button = opened.locator(f"[data-candidate='{CHOSEN}'][data-change='{change}-{metric}']")
             names = verdict["paired"][metric][change]
             assert button.inner_text() == f"{len(names)} {change}"
-            button.click()
-            assert sorted(shown(opened)) == sorted(names)
+            assert button.is_enabled() == bool(names)
+            if names:
+                button.click()
+                assert sorted(shown(opened)) == sorted(names)
     opened.locator(f"[data-candidate='{CHOSEN}'][data-change='lost-safety_capture']").click()
     opened.keyboard.press("Enter")  # the first of them has the focus
     answers = opened.locator("#list details[open] .answers > div")

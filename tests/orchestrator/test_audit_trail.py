@@ -1,6 +1,7 @@
 import hashlib
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from orchestrator.schema import Message
 from orchestrator.store.audit import GENESIS, canonical, link
 from orchestrator.store.checkpoints import EVERY, Checkpoints
 from orchestrator.store.ledger import Ledger
+from orchestrator.store.retention import RetentionDays
 
 EVENTS = 6
 
@@ -63,19 +65,35 @@ def test_any_cut_tail_is_found(trail, kept):
     assert any("its end was cut off" in problem for problem in trail.verify())
 
 
-def test_a_chain_rewritten_from_any_event_on_with_right_hashes_is_found(trail):
-    with trail.engine.connect() as connection:
-        rows = [dict(row) for row in connection.execute(text("SELECT * FROM audit_events ORDER BY id")).mappings()]
-    previous = rows[2]["previous_hash"]
-    with trail.engine.begin() as connection:
-        connection.execute(text("DELETE FROM audit_events WHERE id >= 3"))
-        for row in rows[2:]:
-            forged = row | {"event": canonical(json.loads(row["event"]) | {"release": "forged"}), "previous_hash": previous}
-            forged["hash"] = previous = link(previous, forged["event"])
-            connection.execute(
-                text("INSERT INTO audit_events (id, previous_hash, hash, event) VALUES (:id, :previous_hash, :hash, :event)"), forged
-            )
+def rewrite(ledger, first):
+    """Change every event from ``first`` on, with right hashes, as somebody with the tables alone can."""
+    with ledger.engine.begin() as connection:
+        rows = [dict(row) for row in connection.execute(text("SELECT * FROM audit_events ORDER BY id")).mappings()][first - 1 :]
+        previous = rows[0]["previous_hash"]
+        connection.execute(text(f"DELETE FROM audit_events WHERE id >= {first}"))
+        for row in rows:
+            changed = row | {"event": canonical(json.loads(row["event"]) | {"release": "forged"}), "previous_hash": previous}
+            changed["hash"] = previous = link(previous, changed["event"])
+            columns = "INSERT INTO audit_events (id, previous_hash, hash, event) VALUES (:id, :previous_hash, :hash, :event)"
+            connection.execute(text(columns), changed)
+
+
+@pytest.mark.parametrize("first", [1, 3, EVENTS])
+def test_a_chain_rewritten_with_right_hashes_is_found_also_after_it_has_grown(trail, first):
+    rewrite(trail, first)
     assert trail.verify() == [f"audit event {EVENTS} is not the one that was signed"]
+    trail.record(Message(text="hello"), make_outcome("later"))
+    trail.record(Message(text="hello"), make_outcome("later still"))
+    assert trail.verify() == [f"audit event {EVENTS} is not the one that was signed"]
+
+
+def test_a_chain_that_retention_cut_off_at_its_head_grows_without_complaint(trail):
+    gone = trail.expire(RetentionDays(audit_events=1))
+    assert not gone.get("audit_events")  # nothing is old yet
+    later = Ledger(trail.engine, trail.environment, lambda: trail.clock() + timedelta(days=9))
+    assert later.expire(RetentionDays(audit_events=1))["audit_events"] == EVENTS - 1
+    later.record(Message(text="hello"), make_outcome("later"))
+    assert later.verify() == []
 
 
 def test_an_event_put_in_is_found(trail):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import evals, make_workspace
+from support import ROOT, evals, make_workspace
 
 from orchestrator.__main__ import _parser, main
 from orchestrator.commands.verbs import PROGRAM
@@ -72,7 +72,8 @@ def scratch(tmp_path, monkeypatch):
 
 def run(line: str, workspace) -> int:
     if any(sign in line for sign in "|<>"):
-        return subprocess.run(line.replace("python", sys.executable, 1), shell=True, check=False, env=os.environ).returncode  # noqa: S602  # the page's own
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(line.replace("python", sys.executable, 1), shell=True, check=False, env=environment).returncode  # noqa: S602  # the page's own
     program, *arguments = shlex.split(line)[2:]
     return main(arguments) if program == "orchestrator" else evals(workspace, *[_here(word) for word in arguments])
 
