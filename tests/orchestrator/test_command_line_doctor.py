@@ -183,7 +183,7 @@ def test_dead_letters_are_told(store, url, topic, status):
 
 
 def test_an_outbox_that_nobody_empties_is_told(store, url):
-    change(url, "UPDATE outbox SET next_attempt_at = '2020-01-01 00:00:00.000000'")
+    change(url, "UPDATE outbox SET created_at = '2020-01-01 00:00:00.000000'")
     status, told, advice = found(url)["outbox"]
     assert (status, "2 wait, 2 of them for more than 5 minutes" in told, "`relay`" in advice) == ("warn", True, True)
 
