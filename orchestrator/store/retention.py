@@ -19,7 +19,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.schema import Record
 from orchestrator.store import escalations, outbox
 from orchestrator.store.audit import Head, read_links
-from orchestrator.store.erasure import blank
+from orchestrator.store.erasure import blank_all, pages
 from orchestrator.store.tables import (
     AuditEvent,
     Base,
@@ -116,7 +116,8 @@ def _expire_interactions(connection: Connection, before: datetime) -> int:
         connection.execute(delete(IdempotencyKey).where(IdempotencyKey.request_id.in_(some)))
         connection.execute(delete(Interaction).where(Interaction.request_id.in_(some)))
     recorded = exists().where(ComplianceRecord.request_id == Interaction.request_id)
-    blank(connection, list(connection.scalars(select(Interaction.request_id).where(old, Interaction.redacted_text != "", ~recorded))))
+    for page in pages(list(connection.scalars(select(Interaction.request_id).where(old, Interaction.redacted_text != "", ~recorded)))):
+        blank_all(connection, page)
     return len(ids)
 
 

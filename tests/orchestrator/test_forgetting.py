@@ -1,0 +1,83 @@
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import insert, select, text
+from support import make_outcome
+
+from orchestrator.schema import Category, Failure, FailureKind, Message
+from orchestrator.store.ledger import Idempotency, Ledger
+from orchestrator.store.tables import Base, Interaction
+
+NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
+TEXT = "My name is Jane Smith, I live at 12 Oak Street, Springfield. Refund my order, write to jo@example.org."
+RATIONALE = "Jane Smith of 12 Oak Street wants a refund. Smith writes from springfield (jo@example.org)."
+REPLY = 'not JSON: \'{"reasoning": "Jane Smith, 12 Oak Str\''
+PERSONAL = ("jane", "smith", "oak str", "springfield", "jo@example.org")
+
+
+@pytest.fixture
+def noon(ledger):
+    """A ledger on each database with a clock that stands still."""
+    return at(ledger, NOON)
+
+
+def at(ledger, moment):
+    return Ledger(ledger.engine, ledger.environment, lambda: moment)
+
+
+def rows(ledger, table):
+    with ledger.engine.connect() as connection:
+        return [dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()]
+
+
+def everything(ledger):
+    return " ".join(str(row) for table in Base.metadata.tables for row in rows(ledger, table))
+
+
+def record(ledger, request_id="m1", category=Category.SERVICE_ACTION, *, said=None, key=None, review=False):
+    """Record a message of customer C-1; ``said`` is what the LLM wrote about it."""
+    outcome = make_outcome(request_id, category, review=review)
+    outcome = outcome.model_copy(update={"classification": outcome.classification.model_copy(update=said or {})})
+    idempotency = Idempotency(client="a", key=key, body_hash="1") if key else None
+    ledger.record(Message(text=TEXT, metadata={"customer_id": "C-1"}), outcome, idempotency)
+
+
+SAID = [
+    pytest.param({"rationale": RATIONALE}, id="rationale"),
+    pytest.param({"failure": Failure(kind=FailureKind.UNPARSABLE, detail=REPLY)}, id="failure"),
+]
+
+
+# --- what the LLM wrote about a message
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_what_the_llm_wrote_about_a_message_is_nowhere_plain(ledger, said):
+    record(ledger, said=said, key="k")
+    stored = everything(ledger).lower()
+    assert [word for word in PERSONAL if word in stored] == []
+
+
+def test_a_replayed_outcome_differs_from_the_first_only_in_what_the_llm_wrote(ledger):
+    record(ledger, said={"rationale": RATIONALE, "failure": Failure(kind=FailureKind.UNPARSABLE, detail=REPLY)}, key="k")
+    replayed = ledger.recorded(Idempotency(client="a", key="k", body_hash="1"))
+    told = replayed.classification
+    assert told.rationale == "[NAME] of [ADDRESS] wants a refund. [NAME] writes from [ADDRESS] ([EMAIL])."
+    assert told.failure == Failure(kind=FailureKind.UNPARSABLE, detail="")
+    silent = told.model_copy(update={"rationale": None, "failure": None})
+    assert replayed.model_copy(update={"classification": silent}) == make_outcome("m1", Category.SERVICE_ACTION)
+
+
+def test_of_what_the_llm_wrote_about_an_erased_message_nothing_remains(ledger):
+    record(ledger, said={"rationale": RATIONALE}, key="k")
+    record(ledger, "m2", said={"failure": Failure(kind=FailureKind.UNPARSABLE, detail=REPLY)})
+    with ledger.engine.begin() as connection:  # a row of before these were redacted
+        first = connection.execute(select(Interaction.__table__)).mappings().first()
+        plain = {"rationale": RATIONALE, "failure": {"kind": "unparsable", "detail": REPLY, "retry_after_s": None}}
+        connection.execute(insert(Interaction), [dict(first) | {"request_id": "m0", "classification": first["classification"] | plain}])
+    assert ledger.erase("C-1", "the privacy officer") == 3
+    left = everything(ledger)
+    assert "wants a refund" not in left
+    assert "reasoning" not in left
+    assert "unparsable" in left  # that there was no answer is a fact of the service, not of the customer
+    assert ledger.verify() == []
