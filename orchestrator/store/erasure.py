@@ -22,7 +22,7 @@ def erase(connection: Connection, customer: str, by: str, now: datetime) -> tupl
     """Erase the messages of a customer (the pseudonym); return how many there were and the audit event."""
     ids = list(connection.scalars(select(Interaction.request_id).where(Interaction.customer == customer)))
     for page in pages(ids):
-        blank_all(connection, page)
+        _blank(connection, page)
     return len(ids), {"kind": "erased", "at": now.isoformat(), "customer": customer, "messages": len(ids), "by": by}
 
 
@@ -51,7 +51,7 @@ def blank_told(connection: Connection, page: Sequence[str]) -> None:
     connection.execute(update(OutboxMessage).where(undelivered).values(status=outbox.Status.DEAD.value, last_error=outbox.ERASED))
 
 
-def blank_all(connection: Connection, page: Sequence[str]) -> None:
+def _blank(connection: Connection, page: Sequence[str]) -> None:
     """Take everything personal out of some interactions and of the rows that belong to them; severity, intent and times stay."""
     connection.execute(delete(DataKey).where(DataKey.request_id.in_(page)))
     blank_own(connection, page)

@@ -1,7 +1,8 @@
 """Delete what is older than ``retention_days`` allows, table by table.
 
-An interaction whose time is up is deleted once no row that is kept longer belongs to it; until then it is blanked, unless a compliance
-record needs its text. The audit chain is cut off at its beginning only, and where it was cut is signed, so what is left still verifies.
+An interaction whose time is up is deleted once no row that is kept longer belongs to it. Until then its own text is blanked; what belongs
+to it stays whole for its own time, and the pseudonym stays so that an erasure finds it. The audit chain is cut off at its beginning only,
+and where it was cut is signed, so what is left still verifies.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pydantic import Field, ValidationError
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.schema import Record
 from orchestrator.store import escalations, outbox
 from orchestrator.store.audit import Head, read_links
-from orchestrator.store.erasure import blank_all, pages
+from orchestrator.store.erasure import blank_own, pages
 from orchestrator.store.tables import (
     AuditEvent,
     Base,
@@ -80,16 +81,17 @@ def expire(connection: Connection, days: RetentionDays, now: datetime) -> Expire
         Feedback: None,
         IdempotencyKey: None,
         Escalation: Escalation.status == escalations.Status.RESOLVED.value,
-        OutboxMessage: OutboxMessage.status != outbox.Status.PENDING.value,
         Job: Job.finished_at.is_not(None),
+        Interaction: None,
+        OutboxMessage: OutboxMessage.status != outbox.Status.PENDING.value,
     }
     for table, only in finished.items():
         name = table.__tablename__
-        if name in before:
+        if name in before and table is Interaction:
+            gone[name] = _expire_interactions(connection, before[name])
+        elif name in before:
             old = table.created_at < before[name]  # type: ignore[attr-defined]  # all of them have it
             gone[name] = connection.execute(delete(table).where(old if only is None else and_(old, only))).rowcount
-    if "interactions" in before:
-        gone["interactions"] = _expire_interactions(connection, before["interactions"])
     pruned = _prune(connection, before["audit_events"]) if "audit_events" in before else None
     if pruned:
         gone["audit_events"] = connection.execute(delete(AuditEvent).where(AuditEvent.id <= pruned.id)).rowcount
@@ -105,20 +107,24 @@ def would_expire(connection: Connection, days: RetentionDays, now: datetime) -> 
 
 
 def _expire_interactions(connection: Connection, before: datetime) -> int:
-    """Delete those nothing belongs to any more; blank the others that have no compliance record."""
+    """Delete those nothing belongs to any more; of the others blank what is their own, but not before a person who has yet to act."""
     old = Interaction.created_at < before
-    needed = [exists().where(child.request_id == Interaction.request_id) for child in CHILDREN]  # type: ignore[attr-defined]  # all have it
-    childless = select(Interaction.request_id).where(old, *[~one for one in needed])
-    ids = list(connection.scalars(childless))
-    for at in range(0, len(ids), 500):
-        some = ids[at : at + 500]
-        connection.execute(delete(DataKey).where(DataKey.request_id.in_(some)))
-        connection.execute(delete(IdempotencyKey).where(IdempotencyKey.request_id.in_(some)))
-        connection.execute(delete(Interaction).where(Interaction.request_id.in_(some)))
-    recorded = exists().where(ComplianceRecord.request_id == Interaction.request_id)
-    for page in pages(list(connection.scalars(select(Interaction.request_id).where(old, Interaction.redacted_text != "", ~recorded)))):
-        blank_all(connection, page)
-    return len(ids)
+    needed = [_has(child) for child in CHILDREN]
+    childless = list(connection.scalars(select(Interaction.request_id).where(old, ~or_(*needed))))
+    for page in pages(childless):
+        for table in (DataKey, IdempotencyKey, Interaction):
+            connection.execute(delete(table).where(table.request_id.in_(page)))
+    waiting = _has(Escalation, Escalation.status != escalations.Status.RESOLVED.value)
+    said = select(Interaction.request_id).where(old, or_(*needed), ~waiting, Interaction.redacted_text != "")
+    for page in pages(list(connection.scalars(said))):
+        blank_own(connection, page)
+    unsealed = select(Interaction.request_id).where(old, Interaction.redacted_text == "", ~_has(ComplianceRecord))
+    connection.execute(delete(DataKey).where(DataKey.request_id.in_(unsealed)))
+    return len(childless)
+
+
+def _has(child: type[Base], *which: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(child.request_id == Interaction.request_id, *which)  # type: ignore[attr-defined]  # all of them have it
 
 
 def _prune(connection: Connection, before: datetime) -> Head | None:

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import insert, select, text
@@ -6,6 +6,7 @@ from support import make_outcome
 
 from orchestrator.schema import Category, Failure, FailureKind, Message
 from orchestrator.store.ledger import Idempotency, Ledger
+from orchestrator.store.retention import RetentionDays
 from orchestrator.store.tables import Base, Interaction
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -81,3 +82,53 @@ def test_of_what_the_llm_wrote_about_an_erased_message_nothing_remains(ledger):
     assert "reasoning" not in left
     assert "unparsable" in left  # that there was no answer is a fact of the service, not of the customer
     assert ledger.verify() == []
+
+
+# --- what is kept how long
+
+
+def test_by_default_a_ticket_stays_whole_until_its_own_day(noon):
+    record(noon, said={"rationale": RATIONALE})
+    noon.correct("m1", Category.SERVICE_ACTION, "Ann", "asked twice")
+    children = {table: rows(noon, table) for table in ("tickets", "feedback", "outbox")}
+    at(noon, NOON + timedelta(days=729)).expire(RetentionDays())
+    assert {table: rows(noon, table) for table in children} == children
+    (interaction,) = rows(noon, "interactions")
+    assert (interaction["redacted_text"], interaction["sealed_values"]) == ("", None)
+    assert "wants a refund" not in str(interaction)
+    assert rows(noon, "data_keys") == []
+    at(noon, NOON + timedelta(days=731)).expire(RetentionDays())
+    assert rows(noon, "tickets") == rows(noon, "interactions") == []
+    assert noon.verify() == []
+
+
+def test_a_customer_is_still_erased_where_the_text_has_expired_and_the_ticket_has_not(noon):
+    record(noon)
+    later = at(noon, NOON + timedelta(days=400))
+    later.expire(RetentionDays())
+    assert later.erase("C-1", "the privacy officer") == 1
+    assert "4432" not in everything(noon)
+
+
+def test_a_compliance_record_is_read_whole_after_its_interaction_has_expired_and_its_key_goes_with_it(noon):
+    record(noon, category=Category.SAFETY_COMPLIANCE)
+    noon.claim("m1", "Ann")
+    noon.resolve("m1", "Ann", "called back")
+    later = at(noon, NOON + timedelta(days=400))
+    later.expire(RetentionDays())
+    assert rows(noon, "interactions")[0]["redacted_text"] == ""
+    assert rows(noon, "escalations")[0]["resolution"] == "called back"
+    assert later.read_message("m1", "R. Ph.", "an audit") == TEXT
+    later.expire(RetentionDays(compliance_records=30))
+    assert rows(noon, "data_keys") == rows(noon, "compliance_records") == []
+
+
+def test_what_a_person_has_yet_to_look_at_keeps_its_text(noon):
+    record(noon, review=True)
+    later = at(noon, NOON + timedelta(days=400))
+    later.expire(RetentionDays())
+    assert later.read_message("m1", "Ann", "to decide") == TEXT
+    noon.claim("m1", "Ann")
+    noon.resolve("m1", "Ann", "as decided")
+    later.expire(RetentionDays())
+    assert rows(noon, "interactions")[0]["redacted_text"] == ""
