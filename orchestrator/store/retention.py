@@ -20,7 +20,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.schema import Record
 from orchestrator.store import escalations, outbox
 from orchestrator.store.audit import Head, read_links
-from orchestrator.store.erasure import blank_own, pages
+from orchestrator.store.erasure import blank_own, blank_told, pages
 from orchestrator.store.tables import (
     AuditEvent,
     Base,
@@ -83,7 +83,7 @@ def expire(connection: Connection, days: RetentionDays, now: datetime) -> Expire
         Escalation: Escalation.status == escalations.Status.RESOLVED.value,
         Job: Job.finished_at.is_not(None),
         Interaction: None,
-        OutboxMessage: OutboxMessage.status != outbox.Status.PENDING.value,
+        OutboxMessage: OutboxMessage.status != outbox.Status.PENDING.value,  # after the interactions: with them their tickets are given up
     }
     for table, only in finished.items():
         name = table.__tablename__
@@ -112,6 +112,7 @@ def _expire_interactions(connection: Connection, before: datetime) -> int:
     needed = [_has(child) for child in CHILDREN]
     childless = list(connection.scalars(select(Interaction.request_id).where(old, ~or_(*needed))))
     for page in pages(childless):
+        blank_told(connection, page)  # a ticket that was never delivered would be kept for ever, and no erasure would find it
         for table in (DataKey, IdempotencyKey, Interaction):
             connection.execute(delete(table).where(table.request_id.in_(page)))
     waiting = _has(Escalation, Escalation.status != escalations.Status.RESOLVED.value)

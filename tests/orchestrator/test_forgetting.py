@@ -132,3 +132,12 @@ def test_what_a_person_has_yet_to_look_at_keeps_its_text(noon):
     noon.resolve("m1", "Ann", "as decided")
     later.expire(RetentionDays())
     assert rows(noon, "interactions")[0]["redacted_text"] == ""
+
+
+def test_a_ticket_that_was_never_delivered_goes_with_its_interaction(noon):
+    record(noon)
+    at(noon, NOON + timedelta(days=800)).expire(RetentionDays(outbox=None))
+    (message,) = rows(noon, "outbox")
+    assert (message["status"], message["last_error"]) == ("dead", "erased")
+    assert "4432" not in everything(noon)
+    assert noon.redrive() == 0
