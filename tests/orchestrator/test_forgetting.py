@@ -5,8 +5,9 @@ from sqlalchemy import insert, select, text
 from support import make_outcome
 
 from orchestrator.schema import Category, Failure, FailureKind, Message
+from orchestrator.store.database import writing
 from orchestrator.store.ledger import Idempotency, Ledger
-from orchestrator.store.retention import RetentionDays
+from orchestrator.store.retention import RetentionDays, expire, would_expire
 from orchestrator.store.tables import Base, Interaction
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -141,3 +142,29 @@ def test_a_ticket_that_was_never_delivered_goes_with_its_interaction(noon):
     assert (message["status"], message["last_error"]) == ("dead", "erased")
     assert "4432" not in everything(noon)
     assert noon.redrive() == 0
+
+
+def test_with_a_limit_the_passes_delete_what_one_without_would(noon):
+    for number in range(5):
+        record(noon, f"m{number}")
+        record(noon, f"s{number}", Category.SAFETY_COMPLIANCE)
+    now = NOON + timedelta(days=800)
+    days = RetentionDays(compliance_records=700, audit_events=700)
+    with writing(noon.engine) as connection:
+        counted = would_expire(connection, days, now)
+        passes = []
+        while not passes or passes[-1].more:
+            passes.append(expire(connection, days, now, limit=2))
+    assert all(count <= 2 for one in passes for count in one.rows.values())
+    assert {name: sum(one.rows.get(name, 0) for one in passes) for name in counted} == counted
+    assert counted["interactions"] == counted["outbox"] == counted["compliance_records"] == 5
+    assert [row["redacted_text"] != "" for row in rows(noon, "interactions")] == [True] * 5  # their escalations are open
+
+
+def test_with_a_limit_more_is_said_until_all_texts_are_blank(noon):
+    for number in range(3):
+        record(noon, f"m{number}")
+    with writing(noon.engine) as connection:
+        more = [expire(connection, RetentionDays(), NOON + timedelta(days=400), limit=2).more for _ in range(2)]
+    assert more == [True, False]
+    assert {row["redacted_text"] for row in rows(noon, "interactions")} == {""}
