@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from orchestrator.keys import Keys
-from orchestrator.redact import tokenize
+from orchestrator.redact import redact, tokenize, untokened
 from orchestrator.schema import Category, Message, Outcome, Record, Severity
 from orchestrator.store import tables
 from orchestrator.store.escalations import REVIEW_MINUTES, Status
@@ -39,12 +40,13 @@ class Entry:
 
 def new_entry(message: Message, outcome: Outcome, keys: Keys, now: datetime, idempotency: Idempotency | None = None) -> Entry:
     """Return what must be written for one outcome. Nothing of the message's text is left plain but its redaction."""
+    redacted = tokenize(message.text)
+    outcome = _without_quotes(outcome, redacted.values)
     request_id, details = outcome.request_id, outcome.result.details
     classification, decision = outcome.classification, outcome.classification.decision
     common = {"request_id": request_id, "created_at": now}
     rows: dict[Table, list[dict[str, Any]]] = {}
     compliance, ticket = details.get("compliance"), details.get("ticket")
-    redacted = tokenize(message.text)
     seal = Seal(keys) if compliance or redacted.values else None
     rows[tables.Interaction] = [
         common
@@ -82,6 +84,30 @@ def new_entry(message: Message, outcome: Outcome, keys: Keys, now: datetime, ide
 def in_random_sample(request_id: str) -> bool:
     """Say whether a message is one of those drawn at random for labelling: by the hash of its id, whatever was decided about it."""
     return int.from_bytes(hashlib.sha256(request_id.encode()).digest()) % SAMPLE_EVERY == 0
+
+
+def _without_quotes(outcome: Outcome, values: dict[str, str]) -> Outcome:
+    """Return the outcome with the LLM's rationale redacted and of its failure the kind alone: the detail quotes replies, cut anywhere."""
+    told = outcome.classification
+    if told.rationale is None and told.failure is None:
+        return outcome
+    kept = {
+        "rationale": told.rationale and _redacted_as(told.rationale, values),
+        "failure": told.failure and told.failure.model_copy(update={"detail": ""}),
+    }
+    return outcome.model_copy(update={"classification": told.model_copy(update=kept)})
+
+
+def _redacted_as(text: str, values: dict[str, str]) -> str:
+    """Redact what was said about a message: also names and addresses that stand here without the words that gave them away there."""
+    kinds = {value.lower(): untokened(token) for token, value in values.items()}
+    for value, kind in list(kinds.items()):
+        if kind in {"[NAME]", "[ADDRESS]"}:  # of these a part alone is told too: a first name, a town
+            kinds |= dict.fromkeys(re.findall(r"[^\W\d_]{3,}", value), kind)
+    left = redact(text)
+    for known in sorted(kinds, key=len, reverse=True):
+        left = re.sub(rf"(?<![\w\[]){re.escape(known)}(?!\w)", kinds[known], left, flags=re.IGNORECASE)
+    return left
 
 
 def _customer(message: Message, keys: Keys) -> str | None:

@@ -5,37 +5,64 @@ What remains is that a message was classified, when and how: the audit chain hol
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from orchestrator.store import outbox
 from orchestrator.store.tables import ComplianceRecord, DataKey, Escalation, Feedback, IdempotencyKey, Interaction, OutboxMessage, Ticket
 
 GONE: dict[str, Any] = {"erased": True}
+PAGE = 500  # below SQLite's limit of bound parameters
 
 
 def erase(connection: Connection, customer: str, by: str, now: datetime) -> tuple[int, dict[str, Any]]:
     """Erase the messages of a customer (the pseudonym); return how many there were and the audit event."""
     ids = list(connection.scalars(select(Interaction.request_id).where(Interaction.customer == customer)))
-    blank(connection, ids)
+    for page in pages(ids):
+        _blank(connection, page)
     return len(ids), {"kind": "erased", "at": now.isoformat(), "customer": customer, "messages": len(ids), "by": by}
 
 
-def blank(connection: Connection, request_ids: list[str]) -> None:
+def pages(request_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the ids, as many at a time as one statement takes."""
+    for at in range(0, len(request_ids), PAGE):
+        yield request_ids[at : at + PAGE]
+
+
+def blank_own(connection: Connection, page: Sequence[str]) -> None:
+    """Take what was said out of some interactions' own rows and answers, also what the LLM said of it; the rows' children stay."""
+    mine = Interaction.request_id.in_(page)
+    held = connection.execute(select(Interaction.request_id, Interaction.classification).where(mine)).all()
+    unsaid = [{"of": row.request_id, "unsaid": _unsaid(row.classification)} for row in held]
+    if unsaid:
+        one = update(Interaction).where(Interaction.request_id == bindparam("of"))
+        connection.execute(one.values(classification=bindparam("unsaid"), redacted_text="", sealed_values=None), unsaid)
+    connection.execute(delete(IdempotencyKey).where(IdempotencyKey.request_id.in_(page)))
+
+
+def blank_told(connection: Connection, page: Sequence[str]) -> None:
+    """Take the tickets of some interactions out of the outbox; what was not delivered never will be."""
+    tickets = OutboxMessage.request_id.in_(page) & (OutboxMessage.topic == outbox.Topic.TICKET_OPENED.value)
+    connection.execute(update(OutboxMessage).where(tickets).values(payload=GONE))
+    undelivered = tickets & (OutboxMessage.status != outbox.Status.DELIVERED.value)
+    connection.execute(update(OutboxMessage).where(undelivered).values(status=outbox.Status.DEAD.value, last_error=outbox.ERASED))
+
+
+def _blank(connection: Connection, page: Sequence[str]) -> None:
     """Take everything personal out of some interactions and of the rows that belong to them; severity, intent and times stay."""
-    for at in range(0, len(request_ids), 500):  # below SQLite's limit of bound parameters
-        some = request_ids[at : at + 500]
-        connection.execute(delete(DataKey).where(DataKey.request_id.in_(some)))
-        connection.execute(delete(IdempotencyKey).where(IdempotencyKey.request_id.in_(some)))
-        blanked: dict[str, Any] = {"redacted_text": "", "sealed_values": None, "customer": None}
-        connection.execute(update(Interaction).where(Interaction.request_id.in_(some)).values(blanked))
-        connection.execute(update(Ticket).where(Ticket.request_id.in_(some)).values(ticket=GONE))
-        connection.execute(update(ComplianceRecord).where(ComplianceRecord.request_id.in_(some)).values(record=GONE, sealed_text=None))
-        connection.execute(update(Escalation).where(Escalation.request_id.in_(some)).values(resolution=None))
-        connection.execute(update(Feedback).where(Feedback.request_id.in_(some)).values(note=""))
-        tickets = OutboxMessage.request_id.in_(some) & (OutboxMessage.topic == outbox.Topic.TICKET_OPENED.value)
-        connection.execute(update(OutboxMessage).where(tickets).values(payload=GONE))
-        undelivered = tickets & (OutboxMessage.status != outbox.Status.DELIVERED.value)
-        connection.execute(update(OutboxMessage).where(undelivered).values(status=outbox.Status.DEAD.value, last_error=outbox.ERASED))
+    connection.execute(delete(DataKey).where(DataKey.request_id.in_(page)))
+    blank_own(connection, page)
+    connection.execute(update(Interaction).where(Interaction.request_id.in_(page)).values(customer=None))
+    connection.execute(update(Ticket).where(Ticket.request_id.in_(page)).values(ticket=GONE))
+    connection.execute(update(ComplianceRecord).where(ComplianceRecord.request_id.in_(page)).values(record=GONE, sealed_text=None))
+    connection.execute(update(Escalation).where(Escalation.request_id.in_(page)).values(resolution=None))
+    connection.execute(update(Feedback).where(Feedback.request_id.in_(page)).values(note=""))
+    blank_told(connection, page)
+
+
+def _unsaid(classification: dict[str, Any]) -> dict[str, Any]:
+    failure = classification.get("failure")
+    return classification | {"rationale": None, "failure": failure and failure | {"detail": ""}}
