@@ -12,7 +12,7 @@ from orchestrator.schema import Category, Message
 from orchestrator.store.escalations import Status
 from orchestrator.store.ledger import Idempotency, Ledger, in_random_sample
 from orchestrator.store.retention import RetentionDays
-from orchestrator.store.tables import Base
+from orchestrator.store.tables import Base, Interaction
 from orchestrator.store.writer import Writer
 
 TEXT = "the tablets made my lips swell, write to jo@example.org"
@@ -103,6 +103,27 @@ def test_what_arrives_during_a_commit_shares_the_next_one(ledger):
     wait([first, *others])
     writer.close()
     assert heads == [1, 41]
+
+
+def test_what_the_database_refuses_fails_alone_and_the_others_of_its_batch_are_written(ledger):
+    going, began = threading.Event(), threading.Event()
+
+    def committed(_head):
+        began.set()
+        going.wait(30)
+
+    writer = Writer(ledger.engine, committed)
+    entries = [ledger._entry(Message(text=TEXT), make_outcome(f"m{number}")) for number in range(4)]
+    entries[2].rows[Interaction][0]["channel"] = object()  # no driver takes it
+    first = writer.submit(entries[0])
+    began.wait(30)
+    others = [writer.submit(entry) for entry in entries[1:]]  # they share the next batch
+    going.set()
+    wait([first, *others])
+    writer.close()
+    assert [future.exception() is None for future in (first, *others)] == [True, True, False, True]
+    assert not isinstance(others[1].exception(), StoreUnavailableError | ConflictError)
+    assert [told["request_id"] for _, told in ledger.events()] == ["m0", "m1", "m3"]
 
 
 def test_closing_writes_what_was_submitted_and_takes_nothing_more(ledger):
