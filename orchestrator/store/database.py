@@ -30,7 +30,10 @@ def database_url(text: str) -> URL:
 
 
 def open_engine(url: URL, *, pool: int = 5) -> Engine:
-    """Return an engine, making the folder of an SQLite file where it is missing. Nothing is connected to yet."""
+    """Return an engine, making the folder of an SQLite file where it is missing. Nothing is connected to yet.
+
+    Its errors never show a statement's parameters: they hold what customers said.
+    """
     try:
         return _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgres_engine(url, pool)
     except OSError as error:
@@ -43,7 +46,7 @@ def _sqlite_engine(url: URL) -> Engine:
     if url.database and not url.database.startswith("file:"):  # a URI names a file that is there
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     busy = {} if "timeout" in url.query else {"timeout": BUSY_S}
-    engine = create_engine(url, pool_timeout=POOL_TIMEOUT_S, connect_args=busy)
+    engine = create_engine(url, hide_parameters=True, pool_timeout=POOL_TIMEOUT_S, connect_args=busy)
     event.listen(engine, "connect", _sqlite_settings)
     event.listen(engine, "begin", _sqlite_begin)
     return engine
@@ -53,7 +56,8 @@ def _postgres_engine(url: URL, pool: int) -> Engine:
     from orchestrator.store import postgres
 
     settings = dict(postgres.SETTINGS)
-    engine = create_engine(url, pool_pre_ping=True, pool_size=pool, max_overflow=pool, pool_timeout=POOL_TIMEOUT_S, connect_args=settings)
+    sizes = {"pool_size": pool, "max_overflow": pool, "pool_timeout": POOL_TIMEOUT_S}
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=settings, **sizes)
     postgres.Connector(engine)
     return engine
 

@@ -1,12 +1,16 @@
 import argparse
 import io
 import json
+import logging
 import os
 import shlex
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -422,3 +426,22 @@ def test_the_relay_delivers_what_is_due_and_dead_letters_are_sent_again(store, c
 
 def test_a_relay_without_anybody_to_tell_is_a_mistake(store, cli):
     assert cli("relay")[0] == 2
+
+
+def test_the_relay_does_not_log_the_token_of_a_webhook(store, cli, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(logging.getLogger("httpx2"), "level", logging.NOTSET)  # what the verb sets does not outlast the test
+    with Receiver() as receiver:
+        monkeypatch.setenv("WEBHOOK_SECRET", "a secret of the tests")
+        monkeypatch.setenv("WEBHOOK_TICKETS_URL", f"{receiver.url}/hook?token=s3cret")
+
+        def stop_when_told() -> None:
+            deadline = time.monotonic() + 30
+            while not receiver.requests and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=stop_when_told).start()
+        assert cli("relay")[0] == 0
+        assert receiver.requests
+    assert "s3cret" not in caplog.text

@@ -3,12 +3,14 @@ from concurrent.futures import wait
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, insert, text
+from sqlalchemy.exc import DBAPIError
 from support import make_outcome
 
 from orchestrator.errors import ConflictError, OrchestratorError, StoreUnavailableError
 from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
+from orchestrator.store.database import writing
 from orchestrator.store.escalations import Status
 from orchestrator.store.ledger import Idempotency, Ledger, in_random_sample
 from orchestrator.store.retention import RetentionDays
@@ -103,6 +105,12 @@ def test_what_arrives_during_a_commit_shares_the_next_one(ledger):
     wait([first, *others])
     writer.close()
     assert heads == [1, 41]
+
+
+def test_an_error_of_the_database_does_not_repeat_what_was_said(ledger):
+    with pytest.raises(DBAPIError) as raised, writing(ledger.engine) as connection:
+        connection.execute(insert(Interaction), [{"request_id": "m1", "redacted_text": "my secret rash", "channel": object()}])
+    assert "secret" not in str(raised.value)
 
 
 def test_what_the_database_refuses_fails_alone_and_the_others_of_its_batch_are_written(ledger):
