@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from orchestrator.errors import OrchestratorError, StoreUnavailableError
 
 BUSY_S = 10  # SQLite: how long a writer waits for the one before it; `?timeout=SECONDS` in the URL says otherwise
 POOL_TIMEOUT_S = 5  # how long a caller waits for one of the engine's connections
+_log = logging.getLogger(__name__)
 
 
 def database_url(text: str) -> URL:
@@ -87,6 +90,23 @@ def writing(engine: Engine, *, chain: bool = True, slow: bool = False) -> Iterat
             if chain:
                 postgres.take_chain(connection)
         yield connection
+
+
+def empty_log(engine: Engine) -> None:
+    """SQLite: move the write-ahead log into the database's file and cut it off, as it still holds what was just erased.
+
+    It is for after the commit, so where others still read an older state, or it fails, there is only a warning.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    try:
+        with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:  # a begun transaction would lock it
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        busy = error
+    if busy:
+        told = "what was erased stays in the database's write-ahead log until its readers end and more is written (busy: %s)"
+        _log.warning(told, busy)
 
 
 @contextmanager

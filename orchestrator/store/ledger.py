@@ -27,7 +27,7 @@ from orchestrator.schema import Category, Message, Outcome
 from orchestrator.store import audit, erasure, escalations, feedback, migrate, outbox, retention, sealing, tables
 from orchestrator.store.audit import Head
 from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
-from orchestrator.store.database import database_url, open_engine, reading, writing
+from orchestrator.store.database import database_url, empty_log, open_engine, reading, writing
 from orchestrator.store.entry import Entry, Idempotency, in_random_sample, new_entry
 from orchestrator.store.writer import Writer
 
@@ -189,6 +189,7 @@ class Ledger:
         with self._audited(slow=True) as (connection, events):
             count, event = erasure.erase(connection, self.keys.pseudonym_of(customer_id), by, self.clock())
             events.append(event)
+        empty_log(self.engine)
         return count
 
     def expire(self, days: retention.RetentionDays) -> dict[str, int]:
@@ -200,6 +201,7 @@ class Ledger:
                 self._checkpoints.prune(id=gone.pruned.id, hash=gone.pruned.hash, at=now)
             if any(gone.rows.values()):
                 events.append({"kind": "expired", "at": now.isoformat(), "rows": gone.rows})
+        empty_log(self.engine)
         return gone.rows
 
     def rewrap_keys(self) -> int:

@@ -1,6 +1,10 @@
+import os
+import sqlite3
 import threading
 from concurrent.futures import wait
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event, insert, text
@@ -259,6 +263,39 @@ def test_an_erased_customer_is_forgotten_and_the_chain_holds(ledger):
     assert ledger.redrive() == 0  # its ticket is never sent blank
     assert "4432" not in str(rows(ledger, "tickets")) + str(rows(ledger, "outbox"))
     assert ledger.verify() == []
+
+
+def in_its_files(sqlite, *wanted):
+    file = Path(sqlite.engine.url.database)
+    held = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
+    return [one for one in wanted if one.encode() in held]
+
+
+@pytest.mark.parametrize("way", ["erase", "expire"])
+def test_what_is_gone_is_in_neither_file_of_an_open_database(sqlite, way):
+    ledger = at(sqlite, NOON)
+    record(ledger, "m1", Category.INFORMATIONAL, customer="C-77")
+    (message,), (key,) = rows(ledger, "interactions"), rows(ledger, "data_keys")
+    held = message["redacted_text"], message["sealed_values"], key["wrapped_key"]
+    with closing(sqlite3.connect(ledger.engine.url.database)) as other:
+        other.execute("SELECT * FROM data_keys").fetchall()
+        assert in_its_files(ledger, *held) == list(held)
+        if way == "erase":
+            assert ledger.erase("C-77", "the privacy officer") == 1
+        else:
+            assert at(sqlite, NOON + timedelta(days=400)).expire(RetentionDays())["interactions"] == 1
+        assert in_its_files(ledger, *held) == []
+
+
+def test_a_reader_who_keeps_the_log_of_an_erased_customer_is_warned_of(tmp_path, caplog):
+    ledger = Ledger.at(f"sqlite:///{tmp_path}/ledger.db?timeout=0.05", os.environ)
+    record(ledger, "m1", customer="C-77")
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM data_keys").fetchall()
+        assert ledger.erase("C-77", "the privacy officer") == 1
+    ledger.close()
+    assert "stays in the database's write-ahead log" in caplog.text
 
 
 def test_what_a_backup_still_holds_of_an_erased_customer_cannot_be_opened(ledger):
