@@ -135,8 +135,9 @@ class Ledger:
     def resolve(self, request_id: str, by: str, resolution: str, label: Category | None = None) -> None:
         """Close an escalation with what was done, stored redacted, and where given the label the message should have had."""
         with self._audited() as (connection, events):
-            events.append(escalations.resolve(connection, request_id, by, redact(resolution), self.clock()))
-            if label is not None:
+            step = escalations.resolve(connection, request_id, by, redact(resolution), self.clock())
+            events.append(step)
+            if step and label is not None:  # a repetition of the step gives no second label
                 given = feedback.add_feedback(connection, request_id, label, by=by, note=redact(resolution), now=self.clock())
                 events.append(given[1])
 
