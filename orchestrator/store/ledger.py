@@ -143,9 +143,13 @@ class Ledger:
 
     def alert_overdue(self) -> int:
         """Page every unresolved escalation past its time, once each, and return how many there were."""
-        with self._audited() as (connection, events):
-            events.extend(escalations.alert_overdue(connection, self.clock()))
-        return len(events)
+        count, full = 0, True
+        while full:
+            with self._audited() as (connection, events):
+                events.extend(escalations.alert_overdue(connection, self.clock()))
+            count += len(events)
+            full = len(events) >= escalations.ALERTS_AT_ONCE
+        return count
 
     def tickets(self, limit: int = 100) -> list[dict[str, Any]]:
         """Return the newest tickets, newest first."""

@@ -14,6 +14,7 @@ from support import make_outcome
 from orchestrator.errors import ConflictError, OrchestratorError, StoreUnavailableError
 from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
+from orchestrator.store import escalations
 from orchestrator.store.database import writing
 from orchestrator.store.escalations import Status
 from orchestrator.store.ledger import Idempotency, Ledger, in_random_sample
@@ -203,6 +204,18 @@ def test_what_is_overdue_is_paged_once(noon):
     assert [one.overdue for one in late.escalations()] == [True]
     assert [noon.alert_overdue(), late.alert_overdue(), late.alert_overdue()] == [0, 1, 0]
     assert [row["topic"] for row in rows(noon, "outbox")] == ["escalation.opened", "escalation.overdue"]
+    assert noon.verify() == []
+
+
+def test_however_many_are_overdue_they_are_paged_in_passes_the_most_severe_first(noon, monkeypatch):
+    monkeypatch.setattr(escalations, "ALERTS_AT_ONCE", 2)
+    for request_id, severity in (("m1", "routine"), ("m2", "urgent"), ("m3", "emergency"), ("m4", "urgent")):
+        record(noon, request_id, severity=severity)
+    commits = []
+    event.listen(noon.engine, "commit", lambda _: commits.append(1))
+    late = at(noon, NOON + timedelta(days=1))
+    assert [late.alert_overdue(), len(commits), late.alert_overdue()] == [4, 3, 0]
+    assert [told["request_id"] for _, told in noon.events() if told["kind"] == "overdue"] == ["m3", "m2", "m4", "m1"]
     assert noon.verify() == []
 
 
