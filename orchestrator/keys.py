@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,10 +42,10 @@ class Keys:
         return cls((Fernet.generate_key().decode(),), _random(), _random(), "just made")
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], default_file: Path | None = None) -> Self:
-        """Return the configured keys; where none are, those of ``default_file``, which is made where it is missing.
+    def of(cls, environment: Mapping[str, str], default_file: Path | None = None, may_make: Callable[[], bool] = lambda: True) -> Self:
+        """Return the configured keys; where none are, those of ``default_file``, which is made where it is missing and ``may_make`` allows.
 
-        Raises ``KeysError`` when they are incomplete, malformed or, without a default file, not configured.
+        Raises ``KeysError`` when they are incomplete, malformed, lost or, without a default file, not configured.
         """
         given = {name: environment.get(name, "") for name in ("ENCRYPTION_KEYS", "AUDIT_SIGNING_KEY", "PSEUDONYM_KEY")}
         if any(given.values()):
@@ -58,6 +58,10 @@ class Keys:
         if default_file is None:
             raise KeysError("no keys are configured: set KEY_FILE to the path of a file made with `python -m orchestrator keys new FILE`")
         if not default_file.exists():
+            if not may_make() and not default_file.exists():  # asked again: another process may have made it, and used it, meanwhile
+                raise KeysError(
+                    f"{default_file} is missing, and what is stored was sealed with its keys: put it back, or set KEY_FILE to a copy of it"
+                )
             cls.new().write(default_file)
         return cls.read(default_file)
 

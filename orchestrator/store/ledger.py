@@ -68,8 +68,8 @@ class Ledger:
 
     @cached_property
     def keys(self) -> Keys:
-        """The keys; with SQLite a key file is made where none are configured. Raises ``KeysError``."""
-        return Keys.of(self.environment, self.data_dir / KEY_FILE if self.engine.dialect.name == "sqlite" else None)
+        """The keys; with SQLite a key file is made where none are configured and nothing is stored yet. Raises ``KeysError``."""
+        return Keys.of(self.environment, self.data_dir / KEY_FILE if self.engine.dialect.name == "sqlite" else None, self._is_new)
 
     @property
     def data_dir(self) -> Path:
@@ -272,6 +272,11 @@ class Ledger:
         if "_writer" in self.__dict__:
             self._writer.close()
         self.engine.dispose()
+
+    def _is_new(self) -> bool:
+        stored = select(tables.Interaction.request_id).exists() | select(tables.AuditEvent.id).exists()
+        with reading(self.engine) as connection:
+            return not connection.scalar(select(stored))
 
     def _public_key(self, folder: Path) -> str:
         try:

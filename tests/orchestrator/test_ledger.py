@@ -11,7 +11,7 @@ from sqlalchemy import event, insert, text
 from sqlalchemy.exc import DBAPIError
 from support import make_outcome
 
-from orchestrator.errors import ConflictError, OrchestratorError, StoreUnavailableError
+from orchestrator.errors import ConflictError, KeysError, OrchestratorError, StoreUnavailableError
 from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
 from orchestrator.store import escalations
@@ -373,6 +373,25 @@ def test_rotated_keys_open_what_the_old_ones_sealed_and_then_replace_them(ledger
     assert alone.read_message("m1", "Ann", "to look") == TEXT
     with pytest.raises(OrchestratorError, match="none of the encryption keys"):
         ledger.read_message("m1", "Ann", "to look")
+
+
+def test_a_lost_key_file_is_named_and_not_replaced_by_new_keys(tmp_path):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    ledger = Ledger.at(url)
+    record(ledger, "m1", customer="C-77")
+    ledger.close()
+    file = tmp_path / "keys.json"
+    kept = file.read_text()
+    file.unlink()
+    ledger = Ledger.at(url)
+    for use in (lambda: ledger.erase("C-77", "desk"), lambda: record(ledger, "m2"), lambda: ledger.read_message("m1", "Ann", "to look")):
+        with pytest.raises(KeysError, match=r"keys.json is missing.*put it back"):
+            use()
+    assert not file.exists()
+    assert ledger.verify() == []  # the public key beside the checkpoints does
+    file.write_text(kept)
+    assert ledger.erase("C-77", "desk") == 1
+    ledger.close()
 
 
 def test_events_come_in_order_and_from_any_point(ledger):
