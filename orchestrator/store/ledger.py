@@ -210,9 +210,17 @@ class Ledger:
         return gone.rows
 
     def rewrap_keys(self) -> int:
-        """Encrypt every data key with the present encryption key and return how many there were; then older ones can go."""
-        with writing(self.engine, chain=False, slow=True) as connection:
-            return sealing.rewrap_all(connection, self.keys)
+        """Encrypt every data key with the present encryption key and return how many there were; then older ones can go.
+
+        A page of them a transaction: where it is cut off, it is safe to repeat.
+        """
+        count, last = 0, ""
+        while True:
+            with writing(self.engine, chain=False, slow=True) as connection:
+                ids = sealing.rewrap(connection, self.keys, last)
+            if not ids:
+                return count
+            count, last = count + len(ids), ids[-1]
 
     # --- the audit trail
 

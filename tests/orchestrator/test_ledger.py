@@ -14,7 +14,7 @@ from support import make_outcome
 from orchestrator.errors import ConflictError, KeysError, OrchestratorError, StoreUnavailableError
 from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
-from orchestrator.store import escalations
+from orchestrator.store import escalations, sealing
 from orchestrator.store.database import writing
 from orchestrator.store.escalations import Status
 from orchestrator.store.ledger import Idempotency, Ledger, in_random_sample
@@ -373,6 +373,20 @@ def test_rotated_keys_open_what_the_old_ones_sealed_and_then_replace_them(ledger
     assert alone.read_message("m1", "Ann", "to look") == TEXT
     with pytest.raises(OrchestratorError, match="none of the encryption keys"):
         ledger.read_message("m1", "Ann", "to look")
+
+
+def test_keys_are_rewrapped_in_pages_a_transaction_each(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(sealing, "AT_ONCE", 2)
+    for number in range(5):
+        record(ledger, f"m{number}")
+    rotated = ledger.keys.rotated()
+    rotated.write(tmp_path / "rotated.json")
+    after = Ledger(ledger.engine, ledger.environment | {"KEY_FILE": str(tmp_path / "rotated.json")})
+    commits = []
+    event.listen(ledger.engine, "commit", lambda _: commits.append(1))
+    assert [after.rewrap_keys(), len(commits), after.rewrap_keys()] == [5, 4, 5]
+    newest = Keys(rotated.encryption[:1], rotated.signing, rotated.pseudonym)
+    assert all(newest.unwrap(row["wrapped_key"]) for row in rows(ledger, "data_keys"))
 
 
 def test_a_lost_key_file_is_named_and_not_replaced_by_new_keys(tmp_path):
