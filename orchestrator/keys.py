@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -141,6 +143,14 @@ class Keys:
         return self
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Have a key file to oneself among all who ask so, to read it and write it anew. Raises ``OSError`` where nothing can be written."""
+    with path.with_name(f".{path.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed
+        yield
+
+
 def _random() -> str:
     return base64.b64encode(os.urandom(SEED_BYTES)).decode()
 
@@ -154,13 +164,18 @@ def _write_private(path: Path, text: str, *, replace: bool) -> None:
         os.fsync(file.fileno())
     if replace:
         temporary.replace(path)
-        return
-    try:  # a link fails where a rename would overwrite: of two that start at once, both use the first's keys
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
+    else:
+        try:  # a link fails where a rename would overwrite: of two that start at once, both use the first's keys
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else a power cut could take the file's new name back, after keys were used
     finally:
-        temporary.unlink()
+        os.close(folder)
 
 
 def sealed(secret: bytes, text: str) -> str:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -364,6 +365,20 @@ def test_after_a_rotation_the_new_key_alone_opens_what_was_sealed_before(store, 
     file.write_text(json.dumps(held | {"encryption": held["encryption"][:1]}))
     assert found("escalations read m1 --by Ann --reason 'call back'")["text"] == TEXT
     assert cli("audit verify")[0] == 0
+
+
+def test_of_two_rotations_at_once_neither_loses_the_others_key(store, path, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "own.json"
+    file.write_text(Path(os.environ["KEY_FILE"]).read_text())
+    first = Keys.read(file).encryption
+    monkeypatch.setenv("KEY_FILE", str(file))
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(main, [["keys", "rotate"]] * 4)) == [0] * 4
+    rotated = Keys.read(file)
+    assert (len(set(rotated.encryption)), rotated.encryption[-1:]) == (5, first)
+    with closing(sqlite3.connect(path)) as connection:
+        wrapped = [row[0] for row in connection.execute("SELECT wrapped_key FROM data_keys")]
+    assert all(Keys(rotated.encryption[:1], rotated.signing, rotated.pseudonym).unwrap(one) for one in wrapped)
 
 
 def test_keys_of_the_environment_are_rotated_there_and_then_rewrapped(store, cli, found, monkeypatch):
