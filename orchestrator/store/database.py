@@ -67,7 +67,10 @@ def _postgres_engine(url: URL, pool: int) -> Engine:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection to read with. Raises ``StoreUnavailableError`` when the database does not answer."""
+    """Yield a connection to read with. Raises ``StoreUnavailableError`` when the database does not answer.
+
+    ``OrchestratorError`` says that an SQLite file is no database.
+    """
     with _known_errors(), engine.connect() as connection:
         yield connection
 
@@ -116,6 +119,8 @@ def _known_errors() -> Iterator[None]:
     except IntegrityError:
         raise
     except (DBAPIError, PoolTimeoutError) as error:
+        if "file is not a database" in str(getattr(error, "orig", "")):  # SQLite's words
+            raise OrchestratorError("what is there is no database of ours (file is not a database): give another in DATABASE_URL") from None
         if isinstance(error, OperationalError | PoolTimeoutError) or _unavailable(error):
             raise StoreUnavailableError(_advice(error)) from error
         raise

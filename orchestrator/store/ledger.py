@@ -60,7 +60,8 @@ class Ledger:
         """Open the ledger at a database URL; the schema is made or brought up to date.
 
         ``environment`` may hold ``DATA_DIR``, ``CHECKPOINTS_DIR`` and the keys (see ``orchestrator.keys``); with SQLite each has a
-        default beside the database's file. Raises ``StoreUnavailableError`` when the database does not answer.
+        default beside the database's file. Raises ``StoreUnavailableError`` when the database does not answer, ``OrchestratorError``
+        when an SQLite file is no database.
         """
         engine = open_engine(database_url(url))
         migrate.upgrade(engine)

@@ -156,10 +156,21 @@ def test_a_new_installation_holds_and_is_told_to_be_new(path, cli, line):
     assert f"there was no database at {path}" in err
 
 
-def test_a_file_that_is_no_database_is_a_mistake_not_a_traceback(path, cli):
+@pytest.mark.parametrize("line", ["tickets", "migrate --status", "migrate", "classify hello", "batch {0}/m.csv --output {0}/o.csv"])
+def test_a_file_that_is_no_database_is_a_mistake_not_a_traceback(path, cli, tmp_path, monkeypatch, line):
+    monkeypatch.setenv("LLM_BASE_URL", "http://127.0.0.1:9/v1")
+    (tmp_path / "m.csv").write_text("message\nhello\n")
     path.write_text("a letter")
-    code, _, err = cli("tickets")
+    code, _, err = cli(line.format(tmp_path))
     assert (code, "no database of ours" in err) == (2, True)
+    assert path.read_text() == "a letter"
+
+
+@pytest.mark.parametrize(("name", "words"), [("A\udcffn", "--by: the name is not UTF-8"), ("n" * 129, "129 characters; at most 128")])
+def test_a_name_that_cannot_be_stored_is_a_mistake(store, cli, name, words):
+    code, _, err = cli("escalations claim m1 --by", name)
+    assert (code, words in err) == (2, True)
+    assert cli("escalations claim m1 --by", "n" * 128)[0] == 0
 
 
 @pytest.mark.parametrize("line", ["tickets", "audit verify", "migrate", "classify hello"])
@@ -183,12 +194,14 @@ def test_a_reader_that_has_seen_enough_is_no_error(store):
 
 
 def test_a_message_from_standard_input_is_handled_as_one_of_its_channel_and_customer(path, found, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("where is my parcel?\nOrder ORD-100234\n"))
+    written = b"where is my parcel?\r\nOrder ORD-100234, Gr\xfc\xdfe\n"  # not UTF-8, which is no reason to refuse it
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(written), encoding="utf-8"))
     with scripted_server(lambda turns: {"A": 0.01, "B": 0.98, "C": 0.01}) as url:
         monkeypatch.setenv("LLM_BASE_URL", url)
         answer = found("classify - --channel mail --customer-id C-9")
     assert answer["category"] == "service_action"
     ledger = Ledger.at(os.environ["DATABASE_URL"], os.environ)
+    assert ledger.read_message(answer["request_id"], "Ann", "to look") == "where is my parcel?\nOrder ORD-100234, Gr\ufffd\ufffde"
     assert ledger.erase("C-9", "me") == 1
     ledger.close()
 
