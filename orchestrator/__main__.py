@@ -16,9 +16,9 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return 0, 1 when a check found something, 2 for a mistake of the user's, 3 when the store takes nothing (try again)."""
-    options = _parser().parse_args(arguments)
-    options.environment = os.environ
     try:
+        options = _parser().parse_args(arguments)
+        options.environment = os.environ
         status: int = options.run(options)
         sys.stdout.flush()
     except StoreUnavailableError as error:

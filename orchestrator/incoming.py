@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.schema import Channel, Message
@@ -25,8 +26,13 @@ def new_message(text: object, channel: object = None, customer_id: object = None
     name = Channel.CHAT.value if _absent(channel) else str(channel).strip().lower()
     if name not in set(Channel):
         raise InputError(f"unknown channel {channel!r}; use {', '.join(Channel)}")
-    metadata = {} if _absent(customer_id) else {CUSTOMER_ID: _storable(str(customer_id))}
-    return Message(text=_storable(text), channel=Channel(name), metadata=metadata)
+    metadata = {} if _absent(customer_id) else {CUSTOMER_ID: storable(str(customer_id))}
+    return Message(text=storable(text), channel=Channel(name), metadata=metadata)
+
+
+def storable(value: Any) -> Any:
+    """Return a text with U+FFFD for each character that no store can hold; what is no text stays as it is."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
 
 
 def digest_of(message: Message) -> str:
@@ -36,7 +42,3 @@ def digest_of(message: Message) -> str:
 
 def _absent(value: object) -> bool:
     return value is None or value == ""
-
-
-def _storable(text: str) -> str:
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)

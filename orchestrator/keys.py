@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,10 +44,10 @@ class Keys:
         return cls((Fernet.generate_key().decode(),), _random(), _random(), "just made")
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], default_file: Path | None = None) -> Self:
-        """Return the configured keys; where none are, those of ``default_file``, which is made where it is missing.
+    def of(cls, environment: Mapping[str, str], default_file: Path | None = None, may_make: Callable[[], bool] = lambda: True) -> Self:
+        """Return the configured keys; where none are, those of ``default_file``, which is made where it is missing and ``may_make`` allows.
 
-        Raises ``KeysError`` when they are incomplete, malformed or, without a default file, not configured.
+        Raises ``KeysError`` when they are incomplete, malformed, lost or, without a default file, not configured.
         """
         given = {name: environment.get(name, "") for name in ("ENCRYPTION_KEYS", "AUDIT_SIGNING_KEY", "PSEUDONYM_KEY")}
         if any(given.values()):
@@ -58,6 +60,10 @@ class Keys:
         if default_file is None:
             raise KeysError("no keys are configured: set KEY_FILE to the path of a file made with `python -m orchestrator keys new FILE`")
         if not default_file.exists():
+            if not may_make() and not default_file.exists():  # asked again: another process may have made it, and used it, meanwhile
+                raise KeysError(
+                    f"{default_file} is missing, and what is stored was sealed with its keys: put it back, or set KEY_FILE to a copy of it"
+                )
             cls.new().write(default_file)
         return cls.read(default_file)
 
@@ -137,6 +143,14 @@ class Keys:
         return self
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Have a key file to oneself among all who ask so, to read it and write it anew. Raises ``OSError`` where nothing can be written."""
+    with path.with_name(f".{path.name}.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # let go when the file is closed
+        yield
+
+
 def _random() -> str:
     return base64.b64encode(os.urandom(SEED_BYTES)).decode()
 
@@ -150,13 +164,18 @@ def _write_private(path: Path, text: str, *, replace: bool) -> None:
         os.fsync(file.fileno())
     if replace:
         temporary.replace(path)
-        return
-    try:  # a link fails where a rename would overwrite: of two that start at once, both use the first's keys
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
+    else:
+        try:  # a link fails where a rename would overwrite: of two that start at once, both use the first's keys
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else a power cut could take the file's new name back, after keys were used
     finally:
-        temporary.unlink()
+        os.close(folder)
 
 
 def sealed(secret: bytes, text: str) -> str:

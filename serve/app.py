@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from orchestrator.engine import Orchestrator
+from orchestrator.incoming import storable
 from orchestrator.response import ClassifyResponse
 from orchestrator.schema import Channel, Message
 from serve import problems
@@ -33,6 +34,8 @@ class ClassifyRequest(BaseModel):
     message: str = Field(min_length=1, examples=["I broke out in hives after the new tablets"])
     channel: Channel = Channel.CHAT
     metadata: dict[str, Any] = Field(default_factory=dict)
+
+    _storable = field_validator("message", mode="before")(storable)
 
     @field_validator("message")
     @classmethod
@@ -66,7 +69,9 @@ def create_app(open_orchestrator: OpenOrchestrator, settings: Settings) -> FastA
             telemetry.requests.labels("422").inc()
             detail = f"message: {len(body.message)} characters; at most {limit} are accepted on channel {body.channel.value}"
             raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        message = Message(text=body.message, channel=body.channel, metadata=body.metadata)
+        message = Message(
+            text=body.message, channel=body.channel, metadata={name: storable(value) for name, value in body.metadata.items()}
+        )
         async with slots:
             outcome = await _ready(app).handle(message, request_id=request.state.request_id)
         telemetry.requests.labels("200").inc()

@@ -51,7 +51,7 @@ def do_classify(options: argparse.Namespace) -> int:
     """Classify one message, act on it and print what came of it."""
     from orchestrator.incoming import new_message
 
-    text = sys.stdin.read().removesuffix("\n") if options.text == "-" else options.text
+    text = _standard_input() if options.text == "-" else options.text
     try:
         message = new_message(text, options.channel, options.customer_id)
     except InputError as error:
@@ -91,6 +91,11 @@ def do_release(options: argparse.Namespace) -> int:
     else:
         print(f"release {manifest.id}: {manifest.candidate}, promoted {manifest.promoted_at}")
     return 0
+
+
+def _standard_input() -> str:
+    """Return the message that is piped in; bytes that are no UTF-8 become U+FFFD rather than the end of a safety message."""
+    return sys.stdin.buffer.read().decode(errors="replace").replace("\r\n", "\n").removesuffix("\n")
 
 
 async def _handle(message: Message, options: argparse.Namespace) -> ClassifyResponse:

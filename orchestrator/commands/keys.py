@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,19 +69,22 @@ def do_new(options: argparse.Namespace) -> int:
 
 def do_rotate(options: argparse.Namespace) -> int:
     """Rotate the encryption key of the key file."""
+    from orchestrator.keys import Keys, alone
+
     ledger = unopened_ledger(options)
     if any(options.environment.get(name) for name in VARIABLES):
         raise KeysError(
             "the keys are in the environment: put a new one in front in ENCRYPTION_KEYS (`keys new` prints one), then `keys rewrap`"
         )
-    keys = _configured(options)
-    path = Path(options.environment.get("KEY_FILE") or keys.origin)
-    rotated = keys.rotated()
-    try:
-        rotated.replace(path)  # first: were it last, data keys could be encrypted with a key that is nowhere
-    except OSError as error:
-        raise KeysError(f"{path} cannot be written ({error.strerror}): nothing was rotated") from None
-    count = 0 if missing_file(ledger.engine.url) else _rewrapped(options)
+    path = Path(_configured(options).origin)
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone(path))  # of two rotations at once each would lose the other's key
+            rotated = Keys.read(path).rotated()
+            rotated.replace(path)  # first: were it last, data keys could be encrypted with a key that is nowhere
+        except OSError as error:
+            raise KeysError(f"{path} cannot be written ({error.strerror}): nothing was rotated") from None
+        count = 0 if missing_file(ledger.engine.url) else _rewrapped(options)
     if options.json:
         print_json({"file": path, "encryption_keys": len(rotated.encryption), "data_keys": count})
     else:

@@ -58,7 +58,7 @@ def unopened_ledger(options: argparse.Namespace) -> Ledger:
     from orchestrator.store.database import database_url
     from orchestrator.store.ledger import Ledger
 
-    return Ledger(create_engine(database_url(url_of(options))), options.environment)
+    return Ledger(create_engine(database_url(url_of(options)), hide_parameters=True), options.environment)
 
 
 def missing_file(url: URL) -> Path | None:

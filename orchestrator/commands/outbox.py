@@ -98,6 +98,7 @@ async def _until_stopped(ledger: Ledger, environment: Mapping[str, str]) -> None
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")  # it runs unattended
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # at INFO it logs each URL, and a webhook's may hold a token
     async with open_relay(ledger, environment) as relay:
         tell("the relay delivers; Ctrl-C ends it")
         await relay.run(stop)

@@ -7,7 +7,10 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.errors import OrchestratorError
+
 WIDTH = 100  # of a verb's description
+LONGEST_NAME = 128  # as the tables hold it
 PROGRAM = "python -m orchestrator"
 EXIT_CODES = """exit codes: 0 done; 1 a check found something; 2 a mistake in what was asked for;
             3 the store takes nothing, try again; 130 interrupted"""
@@ -75,4 +78,14 @@ def at_least_one(text: str) -> int:
 
 def add_by(parser: argparse.ArgumentParser) -> None:
     """Add who does it, which is audited."""
-    parser.add_argument("--by", required=True, metavar="WHO", help="who does it; stands in the audit trail")
+    parser.add_argument("--by", required=True, type=_who, metavar="WHO", help="who does it; stands in the audit trail")
+
+
+def _who(name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        raise OrchestratorError(f"--by: the name has {len(name)} characters; at most {LONGEST_NAME} are stored")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise OrchestratorError("--by: the name is not UTF-8: write it in the encoding of your terminal") from None
+    return name

@@ -35,7 +35,7 @@ def check_store(text: str, environment: Mapping[str, str]) -> list[Finding]:
         url = database_url(text)
     except OrchestratorError as error:
         return [fail("database", str(error), "set DATABASE_URL, or give --database")]
-    beside = Ledger(create_engine(url), environment)  # connects to nothing: for where its files are
+    beside = Ledger(create_engine(url, hide_parameters=True), environment)  # connects to nothing: for where its files are
     database, usable = _database(url)
     found = [database, _data_dir(beside), looked_at("keys", lambda: _keys(beside))]
     if not usable:

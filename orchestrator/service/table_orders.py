@@ -34,7 +34,7 @@ class TableOrders:
     @classmethod
     def at(cls, url: str) -> TableOrders:
         """Look up in the database at an URL."""
-        return cls(create_engine(url))
+        return cls(create_engine(url, hide_parameters=True))
 
     def __call__(self, order_number: str, /) -> Order | None:
         """Return the order, or None; raise ``OrderLookupError`` when the database does not answer or has no such table."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from orchestrator.errors import OrchestratorError, StoreUnavailableError
 
 BUSY_S = 10  # SQLite: how long a writer waits for the one before it; `?timeout=SECONDS` in the URL says otherwise
 POOL_TIMEOUT_S = 5  # how long a caller waits for one of the engine's connections
+_log = logging.getLogger(__name__)
 
 
 def database_url(text: str) -> URL:
@@ -30,7 +33,10 @@ def database_url(text: str) -> URL:
 
 
 def open_engine(url: URL, *, pool: int = 5) -> Engine:
-    """Return an engine, making the folder of an SQLite file where it is missing. Nothing is connected to yet."""
+    """Return an engine, making the folder of an SQLite file where it is missing. Nothing is connected to yet.
+
+    Its errors never show a statement's parameters: they hold what customers said.
+    """
     try:
         return _sqlite_engine(url) if url.get_backend_name() == "sqlite" else _postgres_engine(url, pool)
     except OSError as error:
@@ -43,7 +49,7 @@ def _sqlite_engine(url: URL) -> Engine:
     if url.database and not url.database.startswith("file:"):  # a URI names a file that is there
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     busy = {} if "timeout" in url.query else {"timeout": BUSY_S}
-    engine = create_engine(url, pool_timeout=POOL_TIMEOUT_S, connect_args=busy)
+    engine = create_engine(url, hide_parameters=True, pool_timeout=POOL_TIMEOUT_S, connect_args=busy)
     event.listen(engine, "connect", _sqlite_settings)
     event.listen(engine, "begin", _sqlite_begin)
     return engine
@@ -53,14 +59,18 @@ def _postgres_engine(url: URL, pool: int) -> Engine:
     from orchestrator.store import postgres
 
     settings = dict(postgres.SETTINGS)
-    engine = create_engine(url, pool_pre_ping=True, pool_size=pool, max_overflow=pool, pool_timeout=POOL_TIMEOUT_S, connect_args=settings)
+    sizes = {"pool_size": pool, "max_overflow": pool, "pool_timeout": POOL_TIMEOUT_S}
+    engine = create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args=settings, **sizes)
     postgres.Connector(engine)
     return engine
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Yield a connection to read with. Raises ``StoreUnavailableError`` when the database does not answer."""
+    """Yield a connection to read with. Raises ``StoreUnavailableError`` when the database does not answer.
+
+    ``OrchestratorError`` says that an SQLite file is no database.
+    """
     with _known_errors(), engine.connect() as connection:
         yield connection
 
@@ -85,6 +95,23 @@ def writing(engine: Engine, *, chain: bool = True, slow: bool = False) -> Iterat
         yield connection
 
 
+def empty_log(engine: Engine) -> None:
+    """SQLite: move the write-ahead log into the database's file and cut it off, as it still holds what was just erased.
+
+    It is for after the commit, so where others still read an older state, or it fails, there is only a warning.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    try:
+        with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:  # a begun transaction would lock it
+            busy = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except (sqlite3.Error, SQLAlchemyError) as error:
+        busy = error
+    if busy:
+        told = "what was erased stays in the database's write-ahead log until its readers end and more is written (busy: %s)"
+        _log.warning(told, busy)
+
+
 @contextmanager
 def _known_errors() -> Iterator[None]:
     try:
@@ -92,6 +119,8 @@ def _known_errors() -> Iterator[None]:
     except IntegrityError:
         raise
     except (DBAPIError, PoolTimeoutError) as error:
+        if "file is not a database" in str(getattr(error, "orig", "")):  # SQLite's words
+            raise OrchestratorError("what is there is no database of ours (file is not a database): give another in DATABASE_URL") from None
         if isinstance(error, OperationalError | PoolTimeoutError) or _unavailable(error):
             raise StoreUnavailableError(_advice(error)) from error
         raise

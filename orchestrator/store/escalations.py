@@ -37,6 +37,9 @@ BEFORE = {
     Status.RESOLVED: (Status.CLAIMED, Status.ACKNOWLEDGED),
 }
 
+MOST_SEVERE_FIRST = case({severity.value: place for place, severity in enumerate(Severity)}, value=Escalation.severity)
+ALERTS_AT_ONCE = 500  # below the databases' limits of bound parameters, and other writers wait no longer than that takes
+
 
 class Waiting(Record):
     """One escalation as the queue shows it."""
@@ -57,13 +60,12 @@ class Waiting(Record):
 
 def list_escalations(connection: Connection, now: datetime, statuses: Sequence[Status] = UNRESOLVED, limit: int = 1000) -> list[Waiting]:
     """Return the queue: the most severe first, then the one due first, then in the order of arrival."""
-    rank = case({severity.value: place for place, severity in enumerate(Severity)}, value=Escalation.severity)
     from_the_future = case((Escalation.created_at > now + SKEW, 0), else_=1)
     query = (
         select(Escalation, Interaction.category, Interaction.redacted_text)
         .join(Interaction, Interaction.request_id == Escalation.request_id)
         .where(Escalation.status.in_([status.value for status in statuses]))
-        .order_by(rank, from_the_future, Escalation.due_at, Escalation.id)
+        .order_by(MOST_SEVERE_FIRST, from_the_future, Escalation.due_at, Escalation.id)
         .limit(limit)
     )
     found = []
@@ -94,13 +96,17 @@ def resolve(connection: Connection, request_id: str, by: str, resolution: str, n
 
 
 def alert_overdue(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """Put a page into the outbox for every unresolved escalation past its time, once; return the audit events."""
+    """Put a page into the outbox for unresolved escalations past their time, once for each; return the audit events.
+
+    It takes the most severe first and up to ``ALERTS_AT_ONCE``: where it returns as many, there may be more.
+    """
     late = and_(
         Escalation.status.in_([status.value for status in UNRESOLVED]),
         or_(Escalation.due_at < now, Escalation.created_at > now + SKEW),
         Escalation.alerted_at.is_(None),
     )
-    rows = connection.execute(select(Escalation.id, Escalation.request_id, Escalation.severity, Escalation.due_at).where(late)).all()
+    query = select(Escalation.id, Escalation.request_id, Escalation.severity, Escalation.due_at).where(late)
+    rows = connection.execute(query.order_by(MOST_SEVERE_FIRST, Escalation.due_at, Escalation.id).limit(ALERTS_AT_ONCE)).all()
     pages, events = [], []
     for row in rows:
         told = {"severity": row.severity, "due_at": row.due_at.isoformat()}

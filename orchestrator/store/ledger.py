@@ -27,7 +27,7 @@ from orchestrator.schema import Category, Message, Outcome
 from orchestrator.store import audit, erasure, escalations, feedback, migrate, outbox, retention, sealing, tables
 from orchestrator.store.audit import HashOf, Head
 from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
-from orchestrator.store.database import database_url, open_engine, reading, writing
+from orchestrator.store.database import database_url, empty_log, open_engine, reading, writing
 from orchestrator.store.entry import Entry, Idempotency, in_random_sample, new_entry
 from orchestrator.store.writer import Writer
 
@@ -60,7 +60,8 @@ class Ledger:
         """Open the ledger at a database URL; the schema is made or brought up to date.
 
         ``environment`` may hold ``DATA_DIR``, ``CHECKPOINTS_DIR`` and the keys (see ``orchestrator.keys``); with SQLite each has a
-        default beside the database's file. Raises ``StoreUnavailableError`` when the database does not answer.
+        default beside the database's file. Raises ``StoreUnavailableError`` when the database does not answer, ``OrchestratorError``
+        when an SQLite file is no database.
         """
         engine = open_engine(database_url(url))
         migrate.upgrade(engine)
@@ -68,8 +69,8 @@ class Ledger:
 
     @cached_property
     def keys(self) -> Keys:
-        """The keys; with SQLite a key file is made where none are configured. Raises ``KeysError``."""
-        return Keys.of(self.environment, self.data_dir / KEY_FILE if self.engine.dialect.name == "sqlite" else None)
+        """The keys; with SQLite a key file is made where none are configured and nothing is stored yet. Raises ``KeysError``."""
+        return Keys.of(self.environment, self.data_dir / KEY_FILE if self.engine.dialect.name == "sqlite" else None, self._is_new)
 
     @property
     def data_dir(self) -> Path:
@@ -135,16 +136,21 @@ class Ledger:
     def resolve(self, request_id: str, by: str, resolution: str, label: Category | None = None) -> None:
         """Close an escalation with what was done, stored redacted, and where given the label the message should have had."""
         with self._audited() as (connection, events):
-            events.append(escalations.resolve(connection, request_id, by, redact(resolution), self.clock()))
-            if label is not None:
+            step = escalations.resolve(connection, request_id, by, redact(resolution), self.clock())
+            events.append(step)
+            if step and label is not None:  # a repetition of the step gives no second label
                 given = feedback.add_feedback(connection, request_id, label, by=by, note=redact(resolution), now=self.clock())
                 events.append(given[1])
 
     def alert_overdue(self) -> int:
         """Page every unresolved escalation past its time, once each, and return how many there were."""
-        with self._audited() as (connection, events):
-            events.extend(escalations.alert_overdue(connection, self.clock()))
-        return len(events)
+        count, full = 0, True
+        while full:
+            with self._audited() as (connection, events):
+                events.extend(escalations.alert_overdue(connection, self.clock()))
+            count += len(events)
+            full = len(events) >= escalations.ALERTS_AT_ONCE
+        return count
 
     def tickets(self, limit: int = 100) -> list[dict[str, Any]]:
         """Return the newest tickets, newest first."""
@@ -189,6 +195,7 @@ class Ledger:
         with self._audited(slow=True) as (connection, events):
             count, event = erasure.erase(connection, self.keys.pseudonym_of(customer_id), by, self.clock())
             events.append(event)
+        empty_log(self.engine)
         return count
 
     def expire(self, days: retention.RetentionDays) -> dict[str, int]:
@@ -200,12 +207,21 @@ class Ledger:
                 self._checkpoints.prune(id=gone.pruned.id, hash=gone.pruned.hash, at=now)
             if any(gone.rows.values()):
                 events.append({"kind": "expired", "at": now.isoformat(), "rows": gone.rows})
+        empty_log(self.engine)
         return gone.rows
 
     def rewrap_keys(self) -> int:
-        """Encrypt every data key with the present encryption key and return how many there were; then older ones can go."""
-        with writing(self.engine, chain=False, slow=True) as connection:
-            return sealing.rewrap_all(connection, self.keys)
+        """Encrypt every data key with the present encryption key and return how many there were; then older ones can go.
+
+        A page of them a transaction: where it is cut off, it is safe to repeat.
+        """
+        count, last = 0, ""
+        while True:
+            with writing(self.engine, chain=False, slow=True) as connection:
+                ids = sealing.rewrap(connection, self.keys, last)
+            if not ids:
+                return count
+            count, last = count + len(ids), ids[-1]
 
     # --- the audit trail
 
@@ -265,6 +281,11 @@ class Ledger:
         if "_writer" in self.__dict__:
             self._writer.close()
         self.engine.dispose()
+
+    def _is_new(self) -> bool:
+        stored = select(tables.Interaction.request_id).exists() | select(tables.AuditEvent.id).exists()
+        with reading(self.engine) as connection:
+            return not connection.scalar(select(stored))
 
     def _public_key(self, folder: Path) -> str:
         try:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 from cryptography.fernet import Fernet
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.keys import Keys, sealed, unsealed
 from orchestrator.redact import restore
 from orchestrator.store.tables import ComplianceRecord, DataKey, Interaction
+
+AT_ONCE = 500  # data keys: other writers wait no longer than these take
 
 
 class Seal:
@@ -50,9 +52,14 @@ def read_whole(connection: Connection, keys: Keys, request_id: str) -> str:
     return restore(row.redacted_text, json.loads(unsealed(secret, row.sealed_values)) if row.sealed_values else {})
 
 
-def rewrap_all(connection: Connection, keys: Keys) -> int:
-    """Encrypt every data key anew with the present master key and return how many there were; sealed texts stay as they are."""
-    rows = connection.execute(select(DataKey.request_id, DataKey.wrapped_key)).all()
-    for request_id, wrapped in rows:
-        connection.execute(update(DataKey).where(DataKey.request_id == request_id).values(wrapped_key=keys.rewrap(wrapped)))
-    return len(rows)
+def rewrap(connection: Connection, keys: Keys, after: str) -> list[str]:
+    """Encrypt data keys anew with the present master key: up to ``AT_ONCE`` of those whose request id follows ``after``.
+
+    Return the ids, in order; none where there are no more. Sealed texts stay as they are, and it is safe to repeat.
+    """
+    query = select(DataKey.request_id, DataKey.wrapped_key).where(DataKey.request_id > after)
+    rows = connection.execute(query.order_by(DataKey.request_id).limit(AT_ONCE).with_for_update()).all()
+    if rows:
+        one = update(DataKey).where(DataKey.request_id == bindparam("id")).values(wrapped_key=bindparam("anew"))
+        connection.execute(one, [{"id": row.request_id, "anew": keys.rewrap(row.wrapped_key)} for row in rows])
+    return [row.request_id for row in rows]

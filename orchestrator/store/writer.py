@@ -90,20 +90,20 @@ class Writer:
         """Write a batch and tell those who wait for it; return the error where the database does not take it."""
         try:
             self._write([entry for entry, _ in batch])
-        except IntegrityError as error:
+        except StoreUnavailableError as error:
+            _refuse(batch, error)
+            return error
+        except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must be told
             if len(batch) > 1:
                 return self._write_one_by_one(batch)
-            batch[0][1].set_exception(_conflict(error))
-        except BaseException as error:  # noqa: BLE001  # whatever it is, those who wait must be told
-            _refuse(batch, error)
-            return error if isinstance(error, StoreUnavailableError) else None
+            _refuse(batch, _conflict(error) if isinstance(error, IntegrityError) else error)
         else:
             for _, future in batch:
                 future.set_result(None)
         return None
 
     def _write_one_by_one(self, batch: Sequence[Waiting]) -> StoreUnavailableError | None:
-        """One of a batch is a repetition: find it, and write the others."""
+        """One of a batch is a repetition, or holds what the database refuses: find it, and write the others."""
         for place, pair in enumerate(batch, start=1):
             if refused := self._write_batch([pair]):
                 _refuse(batch[place:], refused)

@@ -1,12 +1,17 @@
 import argparse
 import io
 import json
+import logging
 import os
 import shlex
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -151,10 +156,21 @@ def test_a_new_installation_holds_and_is_told_to_be_new(path, cli, line):
     assert f"there was no database at {path}" in err
 
 
-def test_a_file_that_is_no_database_is_a_mistake_not_a_traceback(path, cli):
+@pytest.mark.parametrize("line", ["tickets", "migrate --status", "migrate", "classify hello", "batch {0}/m.csv --output {0}/o.csv"])
+def test_a_file_that_is_no_database_is_a_mistake_not_a_traceback(path, cli, tmp_path, monkeypatch, line):
+    monkeypatch.setenv("LLM_BASE_URL", "http://127.0.0.1:9/v1")
+    (tmp_path / "m.csv").write_text("message\nhello\n")
     path.write_text("a letter")
-    code, _, err = cli("tickets")
+    code, _, err = cli(line.format(tmp_path))
     assert (code, "no database of ours" in err) == (2, True)
+    assert path.read_text() == "a letter"
+
+
+@pytest.mark.parametrize(("name", "words"), [("A\udcffn", "--by: the name is not UTF-8"), ("n" * 129, "129 characters; at most 128")])
+def test_a_name_that_cannot_be_stored_is_a_mistake(store, cli, name, words):
+    code, _, err = cli("escalations claim m1 --by", name)
+    assert (code, words in err) == (2, True)
+    assert cli("escalations claim m1 --by", "n" * 128)[0] == 0
 
 
 @pytest.mark.parametrize("line", ["tickets", "audit verify", "migrate", "classify hello"])
@@ -178,12 +194,14 @@ def test_a_reader_that_has_seen_enough_is_no_error(store):
 
 
 def test_a_message_from_standard_input_is_handled_as_one_of_its_channel_and_customer(path, found, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("where is my parcel?\nOrder ORD-100234\n"))
+    written = b"where is my parcel?\r\nOrder ORD-100234, Gr\xfc\xdfe\n"  # not UTF-8, which is no reason to refuse it
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(written), encoding="utf-8"))
     with scripted_server(lambda turns: {"A": 0.01, "B": 0.98, "C": 0.01}) as url:
         monkeypatch.setenv("LLM_BASE_URL", url)
         answer = found("classify - --channel mail --customer-id C-9")
     assert answer["category"] == "service_action"
     ledger = Ledger.at(os.environ["DATABASE_URL"], os.environ)
+    assert ledger.read_message(answer["request_id"], "Ann", "to look") == "where is my parcel?\nOrder ORD-100234, Gr\ufffd\ufffde"
     assert ledger.erase("C-9", "me") == 1
     ledger.close()
 
@@ -362,6 +380,20 @@ def test_after_a_rotation_the_new_key_alone_opens_what_was_sealed_before(store, 
     assert cli("audit verify")[0] == 0
 
 
+def test_of_two_rotations_at_once_neither_loses_the_others_key(store, path, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "own.json"
+    file.write_text(Path(os.environ["KEY_FILE"]).read_text())
+    first = Keys.read(file).encryption
+    monkeypatch.setenv("KEY_FILE", str(file))
+    with ThreadPoolExecutor() as pool:
+        assert list(pool.map(main, [["keys", "rotate"]] * 4)) == [0] * 4
+    rotated = Keys.read(file)
+    assert (len(set(rotated.encryption)), rotated.encryption[-1:]) == (5, first)
+    with closing(sqlite3.connect(path)) as connection:
+        wrapped = [row[0] for row in connection.execute("SELECT wrapped_key FROM data_keys")]
+    assert all(Keys(rotated.encryption[:1], rotated.signing, rotated.pseudonym).unwrap(one) for one in wrapped)
+
+
 def test_keys_of_the_environment_are_rotated_there_and_then_rewrapped(store, cli, found, monkeypatch):
     old = Keys.read(Path(os.environ["KEY_FILE"]))
     monkeypatch.setenv("AUDIT_SIGNING_KEY", old.signing)
@@ -422,3 +454,22 @@ def test_the_relay_delivers_what_is_due_and_dead_letters_are_sent_again(store, c
 
 def test_a_relay_without_anybody_to_tell_is_a_mistake(store, cli):
     assert cli("relay")[0] == 2
+
+
+def test_the_relay_does_not_log_the_token_of_a_webhook(store, cli, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(logging.getLogger("httpx2"), "level", logging.NOTSET)  # what the verb sets does not outlast the test
+    with Receiver() as receiver:
+        monkeypatch.setenv("WEBHOOK_SECRET", "a secret of the tests")
+        monkeypatch.setenv("WEBHOOK_TICKETS_URL", f"{receiver.url}/hook?token=s3cret")
+
+        def stop_when_told() -> None:
+            deadline = time.monotonic() + 30
+            while not receiver.requests and time.monotonic() < deadline:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=stop_when_told).start()
+        assert cli("relay")[0] == 0
+        assert receiver.requests
+    assert "s3cret" not in caplog.text

@@ -1,18 +1,25 @@
+import os
+import sqlite3
 import threading
 from concurrent.futures import wait
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event, insert, text
+from sqlalchemy.exc import DBAPIError
 from support import make_outcome
 
-from orchestrator.errors import ConflictError, OrchestratorError, StoreUnavailableError
+from orchestrator.errors import ConflictError, KeysError, OrchestratorError, StoreUnavailableError
 from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
+from orchestrator.store import escalations, sealing
+from orchestrator.store.database import writing
 from orchestrator.store.escalations import Status
 from orchestrator.store.ledger import Idempotency, Ledger, in_random_sample
 from orchestrator.store.retention import RetentionDays
-from orchestrator.store.tables import Base
+from orchestrator.store.tables import Base, Interaction
 from orchestrator.store.writer import Writer
 
 TEXT = "the tablets made my lips swell, write to jo@example.org"
@@ -105,6 +112,33 @@ def test_what_arrives_during_a_commit_shares_the_next_one(ledger):
     assert heads == [1, 41]
 
 
+def test_an_error_of_the_database_does_not_repeat_what_was_said(ledger):
+    with pytest.raises(DBAPIError) as raised, writing(ledger.engine) as connection:
+        connection.execute(insert(Interaction), [{"request_id": "m1", "redacted_text": "my secret rash", "channel": object()}])
+    assert "secret" not in str(raised.value)
+
+
+def test_what_the_database_refuses_fails_alone_and_the_others_of_its_batch_are_written(ledger):
+    going, began = threading.Event(), threading.Event()
+
+    def committed(_head):
+        began.set()
+        going.wait(30)
+
+    writer = Writer(ledger.engine, committed)
+    entries = [ledger._entry(Message(text=TEXT), make_outcome(f"m{number}")) for number in range(4)]
+    entries[2].rows[Interaction][0]["channel"] = object()  # no driver takes it
+    first = writer.submit(entries[0])
+    began.wait(30)
+    others = [writer.submit(entry) for entry in entries[1:]]  # they share the next batch
+    going.set()
+    wait([first, *others])
+    writer.close()
+    assert [future.exception() is None for future in (first, *others)] == [True, True, False, True]
+    assert not isinstance(others[1].exception(), StoreUnavailableError | ConflictError)
+    assert [told["request_id"] for _, told in ledger.events()] == ["m0", "m1", "m3"]
+
+
 def test_closing_writes_what_was_submitted_and_takes_nothing_more(ledger):
     futures = [ledger.submit(Message(text=TEXT), make_outcome(f"m{number}")) for number in range(50)]
     ledger.close()
@@ -145,7 +179,9 @@ def test_an_escalation_is_claimed_acknowledged_and_resolved_by_one_person(ledger
     with pytest.raises(ConflictError, match="Ann has the escalation"):
         ledger.claim("m1", "Bob")
     ledger.acknowledge("m1", "Ann")
-    ledger.resolve("m1", "Ann", "told jo@example.org to stop", label=Category.INFORMATIONAL)
+    for _ in range(2):  # a repetition changes nothing and gives no second label
+        ledger.resolve("m1", "Ann", "told jo@example.org to stop", label=Category.INFORMATIONAL)
+    assert len(rows(ledger, "feedback")) == 1
     assert ledger.escalations() == []
     (done,) = ledger.escalations([Status.RESOLVED])
     assert (done.resolved_by, done.resolution) == ("Ann", "told [EMAIL] to stop")
@@ -168,6 +204,18 @@ def test_what_is_overdue_is_paged_once(noon):
     assert [one.overdue for one in late.escalations()] == [True]
     assert [noon.alert_overdue(), late.alert_overdue(), late.alert_overdue()] == [0, 1, 0]
     assert [row["topic"] for row in rows(noon, "outbox")] == ["escalation.opened", "escalation.overdue"]
+    assert noon.verify() == []
+
+
+def test_however_many_are_overdue_they_are_paged_in_passes_the_most_severe_first(noon, monkeypatch):
+    monkeypatch.setattr(escalations, "ALERTS_AT_ONCE", 2)
+    for request_id, severity in (("m1", "routine"), ("m2", "urgent"), ("m3", "emergency"), ("m4", "urgent")):
+        record(noon, request_id, severity=severity)
+    commits = []
+    event.listen(noon.engine, "commit", lambda _: commits.append(1))
+    late = at(noon, NOON + timedelta(days=1))
+    assert [late.alert_overdue(), len(commits), late.alert_overdue()] == [4, 3, 0]
+    assert [told["request_id"] for _, told in noon.events() if told["kind"] == "overdue"] == ["m3", "m2", "m4", "m1"]
     assert noon.verify() == []
 
 
@@ -232,6 +280,39 @@ def test_an_erased_customer_is_forgotten_and_the_chain_holds(ledger):
     assert ledger.verify() == []
 
 
+def in_its_files(sqlite, *wanted):
+    file = Path(sqlite.engine.url.database)
+    held = file.read_bytes() + file.with_name(f"{file.name}-wal").read_bytes()
+    return [one for one in wanted if one.encode() in held]
+
+
+@pytest.mark.parametrize("way", ["erase", "expire"])
+def test_what_is_gone_is_in_neither_file_of_an_open_database(sqlite, way):
+    ledger = at(sqlite, NOON)
+    record(ledger, "m1", Category.INFORMATIONAL, customer="C-77")
+    (message,), (key,) = rows(ledger, "interactions"), rows(ledger, "data_keys")
+    held = message["redacted_text"], message["sealed_values"], key["wrapped_key"]
+    with closing(sqlite3.connect(ledger.engine.url.database)) as other:
+        other.execute("SELECT * FROM data_keys").fetchall()
+        assert in_its_files(ledger, *held) == list(held)
+        if way == "erase":
+            assert ledger.erase("C-77", "the privacy officer") == 1
+        else:
+            assert at(sqlite, NOON + timedelta(days=400)).expire(RetentionDays())["interactions"] == 1
+        assert in_its_files(ledger, *held) == []
+
+
+def test_a_reader_who_keeps_the_log_of_an_erased_customer_is_warned_of(tmp_path, caplog):
+    ledger = Ledger.at(f"sqlite:///{tmp_path}/ledger.db?timeout=0.05", os.environ)
+    record(ledger, "m1", customer="C-77")
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM data_keys").fetchall()
+        assert ledger.erase("C-77", "the privacy officer") == 1
+    ledger.close()
+    assert "stays in the database's write-ahead log" in caplog.text
+
+
 def test_what_a_backup_still_holds_of_an_erased_customer_cannot_be_opened(ledger):
     record(ledger, "m1", customer="C-77")
     (kept,) = rows(ledger, "compliance_records")
@@ -292,6 +373,39 @@ def test_rotated_keys_open_what_the_old_ones_sealed_and_then_replace_them(ledger
     assert alone.read_message("m1", "Ann", "to look") == TEXT
     with pytest.raises(OrchestratorError, match="none of the encryption keys"):
         ledger.read_message("m1", "Ann", "to look")
+
+
+def test_keys_are_rewrapped_in_pages_a_transaction_each(ledger, tmp_path, monkeypatch):
+    monkeypatch.setattr(sealing, "AT_ONCE", 2)
+    for number in range(5):
+        record(ledger, f"m{number}")
+    rotated = ledger.keys.rotated()
+    rotated.write(tmp_path / "rotated.json")
+    after = Ledger(ledger.engine, ledger.environment | {"KEY_FILE": str(tmp_path / "rotated.json")})
+    commits = []
+    event.listen(ledger.engine, "commit", lambda _: commits.append(1))
+    assert [after.rewrap_keys(), len(commits), after.rewrap_keys()] == [5, 4, 5]
+    newest = Keys(rotated.encryption[:1], rotated.signing, rotated.pseudonym)
+    assert all(newest.unwrap(row["wrapped_key"]) for row in rows(ledger, "data_keys"))
+
+
+def test_a_lost_key_file_is_named_and_not_replaced_by_new_keys(tmp_path):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    ledger = Ledger.at(url)
+    record(ledger, "m1", customer="C-77")
+    ledger.close()
+    file = tmp_path / "keys.json"
+    kept = file.read_text()
+    file.unlink()
+    ledger = Ledger.at(url)
+    for use in (lambda: ledger.erase("C-77", "desk"), lambda: record(ledger, "m2"), lambda: ledger.read_message("m1", "Ann", "to look")):
+        with pytest.raises(KeysError, match=r"keys.json is missing.*put it back"):
+            use()
+    assert not file.exists()
+    assert ledger.verify() == []  # the public key beside the checkpoints does
+    file.write_text(kept)
+    assert ledger.erase("C-77", "desk") == 1
+    ledger.close()
 
 
 def test_events_come_in_order_and_from_any_point(ledger):

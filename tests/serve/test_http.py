@@ -96,11 +96,27 @@ def test_bad_input_is_a_422_problem_with_the_reason(client, body, words):
     assert response.json()["request_id"] == response.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("raw", [b"{", b"\xff\xfe", b'{"message": "\\ud800"}', b"[" * 1500, b"null", b'"text"'])
+@pytest.mark.parametrize("raw", [b"{", b"\xff\xfe", b"[" * 1500, b"null", b'"text"'])
 def test_what_is_no_json_object_is_refused(client, raw):
     response = client.post(URL, content=raw, headers={"content-type": "application/json"})
     assert response.status_code == (400 if raw.startswith(b"[[") else 422)  # nesting beyond what a parser takes is no JSON at all
     assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_a_message_that_no_store_can_hold_is_answered_and_stored_with_replacement_characters(store, request, tmp_path):
+    url = request.getfixturevalue("postgres_url") if store == "postgres" else f"sqlite:///{tmp_path}/serve.db"
+    raw = rb'{"message": "refund\u0000 for \ud800 4432", "metadata": {"customer_id": "C\u0000\udfff", "\ud800": ["\u0000"]}}'
+    llm = ScriptedLLM(lambda _: dict(zip(CODES, (0.02, 0.9, 0.08), strict=True)))
+    with serving(llm, url) as client:
+        response = client.post(URL, content=raw, headers={"content-type": "application/json"})
+    assert response.status_code == 200, response.text
+    ledger = Ledger.at(url, os.environ)
+    try:
+        assert ledger.read_message(response.json()["request_id"], "Ann", "to look") == "refund\ufffd for \ufffd 4432"
+        assert ledger.erase("C\ufffd\ufffd", "desk") == 1
+    finally:
+        ledger.close()
 
 
 def test_a_longer_message_is_fine_on_another_channel(client):
