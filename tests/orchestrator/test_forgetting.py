@@ -168,3 +168,13 @@ def test_with_a_limit_more_is_said_until_all_texts_are_blank(noon):
         more = [expire(connection, RetentionDays(), NOON + timedelta(days=400), limit=2).more for _ in range(2)]
     assert more == [True, False]
     assert {row["redacted_text"] for row in rows(noon, "interactions")} == {""}
+
+
+def test_the_ledger_expires_in_passes_and_adds_them_up(ledger, monkeypatch):
+    monkeypatch.setattr("orchestrator.store.ledger.EXPIRED_AT_ONCE", 2)
+    for number in range(5):
+        ledger.record(Message(text="hello"), make_outcome(f"m{number}", Category.INFORMATIONAL))
+    later = Ledger(ledger.engine, ledger.environment, lambda: ledger.clock() + timedelta(days=400))
+    assert later.expire(RetentionDays(audit_events=30))["interactions"] == 5
+    assert [event["kind"] for _, event in ledger.events()][-1] == "expired"
+    assert ledger.verify() == []
