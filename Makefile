@@ -37,11 +37,16 @@ repro: setup ## run the pipeline on the embedded model, print the leaderboard an
 # One OpenMP thread each: scikit-learn's threads of two processes would wait for each other on two cores.
 test test-cov: export OMP_NUM_THREADS = 1
 
-test: setup ## run the tests, a file at a time in each of two processes
-	pytest -n 2 --dist loadfile
+# These ask the embedded model a hundred times, whose threads wait for each other: beside other work that takes several times as long.
+ALONE := tests/evals/test_promptfoo.py
+
+test: setup ## run the tests, a file at a time in each of two processes; then those that want the machine alone
+	pytest -n 2 --dist loadfile --ignore=$(ALONE)
+	pytest $(ALONE)
 
 test-cov: setup ## run the tests with coverage
-	pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
+	pytest -n 2 --dist loadfile --ignore=$(ALONE) --cov --cov-report=
+	pytest $(ALONE) --cov --cov-append --cov-report=term-missing:skip-covered
 
 check: setup ## ruff, mypy, import-linter, bandit; actionlint and zizmor on the workflows
 	ruff check .
