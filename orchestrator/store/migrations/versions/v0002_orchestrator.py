@@ -219,7 +219,7 @@ def _set_aside(suffix: str) -> dict[str, sa.Table]:
     bind, old = op.get_bind(), {}
     for name in reversed(COPIED):
         aside = f"{name}_{suffix}"
-        op.execute(f"CREATE TABLE {aside} AS SELECT * FROM {name}")  # noqa: S608  # names of ours
+        op.execute(f"CREATE TABLE {aside} AS SELECT * FROM {name}")  # noqa: S608  # nosec B608  # names of ours
         columns = [sa.Column(c["name"], c["type"]) for c in sa.inspect(bind).get_columns(name)]
         op.drop_table(name)
         old[name] = sa.Table(aside, sa.MetaData(), *columns)
@@ -253,9 +253,8 @@ def _restart_counters(tables: tuple[str, ...]) -> None:
     if op.get_bind().dialect.name != "postgresql":
         return
     for table in tables:
-        op.execute(
-            f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), COALESCE(MAX(id), 1), MAX(id) IS NOT NULL) FROM {table}"  # noqa: S608  # names of ours
-        )
+        counter = f"pg_get_serial_sequence('{table}', 'id')"
+        op.execute(f"SELECT setval({counter}, COALESCE(MAX(id), 1), MAX(id) IS NOT NULL) FROM {table}")  # noqa: S608  # names of ours
 
 
 def _utc(moment: datetime) -> datetime:
