@@ -254,7 +254,7 @@ def _restart_counters(tables: tuple[str, ...]) -> None:
         return
     for table in tables:
         counter = f"pg_get_serial_sequence('{table}', 'id')"
-        op.execute(f"SELECT setval({counter}, COALESCE(MAX(id), 1), MAX(id) IS NOT NULL) FROM {table}")  # noqa: S608  # names of ours
+        op.execute(f"SELECT setval({counter}, COALESCE(MAX(id), 1), MAX(id) IS NOT NULL) FROM {table}")  # noqa: S608  # nosec B608  # names of ours
 
 
 def _utc(moment: datetime) -> datetime:
