@@ -17,21 +17,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 from orchestrator.keys import Keys
 from orchestrator.redact import redact
 from orchestrator.schema import (
-    Band,
     Category,
-    Classification,
-    Decision,
     Message,
-    NextStep,
     Outcome,
-    Probabilities,
-    Source,
-    Usage,
-    WorkflowResult,
 )
 from orchestrator.store import audit
 from orchestrator.store.database import database_url, writing
@@ -39,6 +32,7 @@ from orchestrator.store.entry import new_entry
 from orchestrator.store.ledger import Ledger, utc_now
 from orchestrator.store.sealing import Seal
 from orchestrator.store.writer import Writer
+from orchestrator.testing_outcomes import make_outcome
 
 CALLERS = (1, 8, 64)
 SECONDS = 3.0  # for each rate
@@ -46,7 +40,7 @@ PACE, PACED_S = 100, 5  # a second, and for how long
 BULK = 3000
 CHAIN = 100_000
 TEXT = "My lips are swollen since the new tablets. Order ORD-100234, reach me at 555-123-4567 or jo@example.org, born 1980-02-29."
-DETAILS = {
+DETAILS: dict[Category, dict[str, Any]] = {
     Category.INFORMATIONAL: {},
     Category.SERVICE_ACTION: {"ticket": {"intent": "refund", "title": "Refund ORD-100234", "slots": {"order": "ORD-100234"}}},
     Category.SAFETY_COMPLIANCE: {"compliance": {"severity": "urgent", "urgent": True, "redacted_text": redact(TEXT)}},
@@ -69,32 +63,7 @@ class OneByOne:
 
 def outcome(category: Category) -> Outcome:
     """Return an outcome of a category under an id of its own."""
-    p = Probabilities.from_vector([0.95 if c == category else 0.025 for c in Category])
-    decision = Decision(
-        category=category,
-        confidence=0.95,
-        band=Band.HIGH,
-        review_required=False,
-        routed_as_safety=category == Category.SAFETY_COMPLIANCE,
-        path="benchmark",
-    )
-    return Outcome(
-        request_id=str(uuid.uuid4()),
-        release="benchmark",
-        classification=Classification(
-            decision=decision,
-            probabilities=p,
-            raw_probabilities=p,
-            source=Source.LOGPROB,
-            calibrated=True,
-            degraded=False,
-            red_flags=(),
-            local_safety=0.5,
-            usage=Usage(),
-        ),
-        result=WorkflowResult(workflow=category, next_step=NextStep(action="a", message="m", eta_minutes=60), details=DETAILS[category]),
-        processing_time_ms=1.0,
-    )
+    return make_outcome(str(uuid.uuid4()), category, details=DETAILS[category])
 
 
 def rate(write: Callable[[Outcome], None], callers: int) -> float:

@@ -12,22 +12,15 @@ from sqlalchemy import select
 
 from orchestrator.errors import ConflictError
 from orchestrator.schema import (
-    Band,
     Category,
-    Classification,
-    Decision,
     Message,
-    NextStep,
     Outcome,
-    Probabilities,
-    Source,
-    Usage,
-    WorkflowResult,
 )
 from orchestrator.store import tables
 from orchestrator.store.checkpoints import HEAD, read_checkpoints
 from orchestrator.store.database import reading
 from orchestrator.store.ledger import Idempotency, Ledger
+from orchestrator.testing_outcomes import make_outcome
 
 CLIENT = "numbered"
 
@@ -42,38 +35,7 @@ def idempotency(number: int) -> Idempotency:
 
 
 def outcome(number: int, request_id: str) -> Outcome:
-    category = Category.SERVICE_ACTION if number % 2 == 0 else Category.SAFETY_COMPLIANCE
-    p = Probabilities.from_vector([0.02, 0.95, 0.03] if number % 2 == 0 else [0.02, 0.03, 0.95])
-    decision = Decision(
-        category=category,
-        confidence=0.95,
-        band=Band.HIGH,
-        review_required=False,
-        routed_as_safety=category == Category.SAFETY_COMPLIANCE,
-        path="numbered",
-    )
-    details = (
-        {"ticket": {"intent": "refund", "title": f"Refund {number}", "slots": {"order": "ORD-100234"}}}
-        if category == Category.SERVICE_ACTION
-        else {"compliance": {"severity": "urgent", "urgent": True, "redacted_text": "redacted"}}
-    )
-    return Outcome(
-        request_id=request_id,
-        release="numbered",
-        classification=Classification(
-            decision=decision,
-            probabilities=p,
-            raw_probabilities=p,
-            source=Source.LOGPROB,
-            calibrated=True,
-            degraded=False,
-            red_flags=(),
-            local_safety=0.5,
-            usage=Usage(),
-        ),
-        result=WorkflowResult(workflow=category, next_step=NextStep(action="a", message="m", eta_minutes=60), details=details),
-        processing_time_ms=1.0,
-    )
+    return make_outcome(request_id, Category.SERVICE_ACTION if number % 2 == 0 else Category.SAFETY_COMPLIANCE)
 
 
 def write(ledger: Ledger, number: int, request_id: str) -> Outcome:

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
-from support import make_outcome
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.keys import Keys
@@ -14,6 +13,7 @@ from orchestrator.store.audit import GENESIS, canonical, link
 from orchestrator.store.checkpoints import EVERY, Checkpoints
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.retention import RetentionDays
+from orchestrator.testing_outcomes import make_outcome
 
 EVENTS = 6
 

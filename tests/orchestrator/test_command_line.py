@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support import evals, make_outcome, make_workspace
+from support import evals, make_workspace
 
 from evals.data import Split, load_split
 from orchestrator.__main__ import _parser, main
@@ -28,6 +28,7 @@ from orchestrator.store.database import writing
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.retention import RetentionDays, would_expire
 from orchestrator.testing import scripted_server
+from orchestrator.testing_outcomes import make_outcome
 from orchestrator.testing_receiver import Receiver, Said
 
 TEXT = "the tablets made my lips swell, write to jo@example.org"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine
-from support import free_port, make_outcome
+from support import free_port
 
 from orchestrator.__main__ import main
 from orchestrator.doctor.outside import check_outside
@@ -17,6 +17,7 @@ from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
 from orchestrator.service.table_orders import seed
 from orchestrator.store.ledger import Ledger
+from orchestrator.testing_outcomes import make_outcome
 
 
 @contextmanager

@@ -2,13 +2,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import insert, select, text
-from support import make_outcome
 
 from orchestrator.schema import Category, Failure, FailureKind, Message
 from orchestrator.store.database import writing
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.store.retention import RetentionDays, expire, would_expire
 from orchestrator.store.tables import Base, Interaction
+from orchestrator.testing_outcomes import make_outcome
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 TEXT = "My name is Jane Smith, I live at 12 Oak Street, Springfield. Refund my order, write to jo@example.org."

@@ -10,12 +10,12 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import make_classification
 
 from orchestrator.knowledge_base import Features, KnowledgeBase, load_articles, packaged_folder
 from orchestrator.knowledge_base.typos import Typos
 from orchestrator.knowledge_base.words import Words, fold, stem
 from orchestrator.schema import Category, Message
+from orchestrator.testing_outcomes import make_classification
 from orchestrator.workflows.informational import CONTACT, Informational
 
 ARTICLE = """---

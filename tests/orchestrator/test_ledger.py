@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, insert, text
 from sqlalchemy.exc import DBAPIError
-from support import make_outcome
 
 from orchestrator.errors import ConflictError, KeysError, OrchestratorError, StoreUnavailableError
 from orchestrator.keys import Keys
@@ -21,6 +20,7 @@ from orchestrator.store.ledger import Idempotency, Ledger, in_random_sample
 from orchestrator.store.retention import RetentionDays
 from orchestrator.store.tables import Base, Interaction
 from orchestrator.store.writer import Writer
+from orchestrator.testing_outcomes import make_outcome
 
 TEXT = "the tablets made my lips swell, write to jo@example.org"
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, select
 from sqlalchemy.exc import OperationalError
-from support import ROOT, make_outcome
+from support import ROOT
 
 from orchestrator.destinations import Destination, Destinations
 from orchestrator.errors import OrchestratorError
@@ -31,6 +31,7 @@ from orchestrator.schema import (
 from orchestrator.store import tables
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.outbox import Due, Topic
+from orchestrator.testing_outcomes import make_outcome
 from orchestrator.testing_receiver import Fault, Receiver, Said
 from orchestrator.webhooks import Answer, Webhook, body_of, retry_after_s, sign, verify_signature
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import hstack
-from support import make_classification
 
 from orchestrator.errors import OrchestratorError, ReleaseError
 from orchestrator.language import language_of
@@ -18,6 +17,7 @@ from orchestrator.service.orders import LocalOrders, Order, OrderLookupError
 from orchestrator.service.slots import find_slots
 from orchestrator.service.spoken import digits, number
 from orchestrator.service.tickets import TEMPLATES, packaged_templates, read_templates
+from orchestrator.testing_outcomes import make_classification
 from orchestrator.text_model import TextModel
 from orchestrator.workflows.service_action import ServiceAction
 

@@ -7,7 +7,6 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
-from support import make_outcome
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.schema import Category, Message
@@ -16,6 +15,7 @@ from orchestrator.store.audit import GENESIS, link
 from orchestrator.store.database import database_url, open_engine
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.tables import Base
+from orchestrator.testing_outcomes import make_outcome
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
