@@ -23,10 +23,8 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(0.0, ge=0, le=600, description="how long SIGTERM keeps serving, not ready, before it stops listening")
 
     api_keys_file: Path | None = Field(None, description="file of hashed API keys (python -m serve keys); without one nobody is asked")
-    allow_no_keys: bool = Field(False, description="serve without API keys on other addresses than loopback: only behind what asks")
-    cors_origins: tuple[str, ...] = Field(
-        (), description='origins whose pages may call, as JSON: ["https://desk.example"]; none by default'
-    )
+    allow_no_keys: bool = Field(default=False, description="serve without API keys on other addresses than loopback: only behind what asks")
+    cors_origins: tuple[str, ...] = Field((), description='origins whose pages may call, JSON: ["https://desk.example"]; none by default')
 
     max_chars_chat: int = Field(4_000, ge=1, description="longest chat message, characters")
     max_chars_voice: int = Field(10_000, ge=1, description="longest voice transcript, characters")
