@@ -78,7 +78,7 @@ class Modelled(RuleBasedStateMachine):
 
 
 TestModelled = Modelled.TestCase
-TestModelled.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestModelled.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
 
 
 def test_it_is_exact_for_ten_thousand_clients_at_once(buckets, clock):
