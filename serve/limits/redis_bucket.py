@@ -11,7 +11,6 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -105,7 +104,6 @@ class RedisBuckets:
         self._redis_clock_us = redis_clock_us
         self._local = Buckets()
         self._not_before = -math.inf
-        self._asking: set[asyncio.Task[tuple[int, int, int, int]]] = set()
         self.trouble: str | None = None
 
     async def take(self, client_id: str, tokens: int = 1, *, per_minute: int, burst: int) -> Taken:
@@ -118,7 +116,7 @@ class RedisBuckets:
                 self._not_before = now + self._pause_s  # one asks, the others do not wait with it
             try:
                 async with asyncio.timeout(self._timeout_s):  # over all: the Redis client's own bound holds for each step alone
-                    allowed, retry_after_us, remaining, more_us = await self._shielded(client_id, tokens, per_minute, burst)
+                    allowed, retry_after_us, remaining, more_us = await self._ask(client_id, tokens, per_minute, burst)
             except (RedisError, OSError, TimeoutError) as error:
                 self.trouble = type(error).__name__
                 self._not_before = self._clock() + self._pause_s
@@ -130,23 +128,7 @@ class RedisBuckets:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await asyncio.gather(*self._asking, return_exceptions=True)  # each soon ends by its own timeouts
         await self._redis.aclose()
-
-    async def _shielded(self, *arguments: Any) -> tuple[int, int, int, int]:
-        """Ask in a task of its own: redis-py gives a connection whose handshake is cancelled back to its pool, half open.
-
-        Whoever got it next would take the handshake's answer for its own. Left alone, the call ends by its timeouts and closes it.
-        """
-        asking = asyncio.create_task(self._ask(*arguments))
-        self._asking.add(asking)
-        asking.add_done_callback(self._asked)
-        return await asyncio.shield(asking)
-
-    def _asked(self, asking: asyncio.Task[tuple[int, int, int, int]]) -> None:
-        self._asking.discard(asking)
-        if not asking.cancelled():
-            asking.exception()  # whoever asked knows it already, or has gone
 
     async def _ask(self, client_id: str, tokens: int, per_minute: int, burst: int) -> tuple[int, int, int, int]:
         key, arguments = self._prefix + client_id, [str(tokens), str(per_minute), str(burst)]

@@ -111,6 +111,14 @@ class Modelled(RuleBasedStateMachine):
         self.fill()
         self.settle()
 
+    @precondition(lambda self: self.holding and (self.urgent or self.ordinary))
+    @rule()
+    def one_leaves_in_the_moment_the_next_is_cancelled(self):
+        number, _ = (self.urgent or self.ordinary).pop(0)
+        self.tasks[number].cancel()  # its place in the queue is still there when the slot comes back
+        self.expected[number] = "cancelled"
+        self.leave(0)
+
     @rule(seconds=st.integers(1, 3))
     def pass_time(self, seconds):
         self.loop.now += seconds
