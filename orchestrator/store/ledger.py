@@ -25,7 +25,7 @@ from orchestrator.errors import ConflictError, KeysError, OrchestratorError
 from orchestrator.keys import KEY_FILE, Keys
 from orchestrator.redact import redact
 from orchestrator.schema import Category, Message, Outcome
-from orchestrator.store import audit, erasure, escalations, feedback, migrate, outbox, retention, sealing, tables
+from orchestrator.store import audit, erasure, escalations, feedback, migrate, outbox, retention, review, sealing, tables
 from orchestrator.store.audit import HashOf, Head
 from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
 from orchestrator.store.database import database_url, empty_log, open_engine, reading, writing
@@ -120,10 +120,27 @@ class Ledger:
 
     # --- what people do with it
 
-    def escalations(self, statuses: Sequence[escalations.Status] = escalations.UNRESOLVED) -> list[escalations.Waiting]:
-        """Return the escalation queue: the most severe first, then the one due first."""
+    def escalations(
+        self,
+        statuses: Sequence[escalations.Status] = escalations.UNRESOLVED,
+        limit: int = 1000,
+        *,
+        after: str | None = None,
+        whose: Sequence[str | None] | None = None,
+    ) -> list[escalations.Waiting]:
+        """Return the escalation queue: the most severe first, then the one due first; on from ``after``, of these people only."""
         with reading(self.engine) as connection:
-            return escalations.list_escalations(connection, self.clock(), statuses)
+            return escalations.list_escalations(connection, self.clock(), statuses, limit, after=after, whose=whose)
+
+    def escalation(self, request_id: str) -> review.Details | None:
+        """Return all that is known of one escalation, redacted; None where there is none of that message."""
+        with reading(self.engine) as connection:
+            return review.read_details(connection, request_id, self.clock())
+
+    def waiting_counts(self) -> review.Counts:
+        """Return how many escalations wait, by severity, and how many of them are past their time."""
+        with reading(self.engine) as connection:
+            return review.count_waiting(connection, self.clock())
 
     def claim(self, request_id: str, by: str) -> None:
         """Give an open escalation to a person. Raises ``ConflictError`` when somebody else has it."""
