@@ -35,11 +35,11 @@ MESSAGES = (
     ("m-throat", "My throat is closing up since the new tablets, I can hardly breathe", "chat", 7, (0.01, 0.02, 0.97)),
     ("m-child", "Hello, this is Maria Keller. My little boy swallowed four of my heart tablets ten minutes ago, what do I do", "voice", 2,
      (0.02, 0.03, 0.95)),
-    ("m-rash", "I broke out in hives after the second dose of amoxicillin. Call me on 020 7946 0018.", "chat", 31, (0.06, 0.04, 0.90)),
-    ("m-double", "I think I took my warfarin twice this morning. Should I skip tomorrow's tablet?", "mail", 75, (0.22, 0.08, 0.70)),
-    ("m-dizzy", "Feeling a bit dizzy since the blood pressure tablets were changed", "chat", 18, None),
+    ("m-rash", "I broke out in hives after the second dose of amoxicillin. Call me on 020 7946 0018.", "chat", 3, (0.06, 0.04, 0.90)),
+    ("m-double", "I think I took my warfarin twice this morning. Should I skip tomorrow's tablet?", "mail", 12, (0.22, 0.08, 0.70)),
+    ("m-dizzy", "Feeling a bit dizzy since the blood pressure tablets were changed", "chat", 1, None),
     ("m-batch", "Is this batch number part of the recall? The box was open when it came.", "mail", 600, (0.30, 0.15, 0.55)),
-    ("m-unsure", "it is about the thing from last week, please do the same again", "chat", 140, (0.40, 0.35, 0.25)),
+    ("m-unsure", "Can you change it, or tell me when it comes?", "chat", 140, (0.49, 0.50, 0.01)),
 )  # fmt: skip
 
 

@@ -87,7 +87,7 @@ class Door:
             sessions = self.sessions(request)
             session = sessions.open(request.cookies.get(COOKIE, ""))
             if session is None or not await self._still_valid(session):
-                return _to_sign_in(request)
+                return _once_more() if _is_from_elsewhere(request) else _to_sign_in(request)
             form = await self._own_form(request, sessions, session) if request.method == "POST" else {}
             visit = Visit(request, ledger_of(request), session, sessions.form_token(session), form)
             response = await asyncio.to_thread(view, visit)
@@ -156,6 +156,17 @@ def ledger_of(request: Request) -> Ledger:
 def _told(status: int, detail: str) -> Response:
     headers = {"Retry-After": "2"} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
     return page("told.html.j2", {"title": HTTPStatus(status).phrase, "detail": detail}, status=status, headers=headers)
+
+
+def _is_from_elsewhere(request: Request) -> bool:
+    """Say whether a link on another site led here: with those, browsers send no strict cookie, so nobody knows who has signed in."""
+    return request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site"
+
+
+def _once_more() -> Response:
+    """Let the browser ask again, now from a page of our own."""
+    values = {"title": "Opening the review desk", "detail": "If nothing happens, open the queue."}
+    return page("told.html.j2", values, headers={"Refresh": "0"})
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -322,6 +322,12 @@ def test_it_works_without_scripts(browser, url, queue):
     context.close()
 
 
+def test_a_link_on_another_site_leads_to_the_message_whoever_has_signed_in(opened, url):
+    opened.goto(f"{url.replace('127.0.0.1', 'localhost')}/review/sign-in")  # another site, as browsers see it
+    opened.evaluate(f"location.href = '{url}/review/items/m-rash'")
+    opened.wait_for_selector("blockquote:has-text('amoxicillin')")
+
+
 def test_the_skip_link_comes_first_and_focus_can_be_seen(opened):
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.activeElement.className") == "skip"
@@ -337,13 +343,14 @@ def test_an_item_tells_why_it_is_there_how_sure_and_what_was_told(opened, url):
     for words in (
         "Judged without the language model: it did not answer in time",
         "A reaction after a medicine",
-        "overdue by",
         "by chat",
         "Confidence",
     ):
         assert words in text
-    assert opened.locator("meter").count() == 3
+    assert opened.locator(".shares rect").count() == 3
     assert "A pharmacist has been alerted" in opened.locator(".told").inner_text()
+    opened.goto(f"{url}/review/items/m-double")
+    assert "overdue by" in opened.locator(".title").inner_text()  # in words
 
 
 def test_the_whole_message_is_shown_once_for_a_reason_and_that_is_audited(opened, url, queue):
