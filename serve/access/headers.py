@@ -24,6 +24,7 @@ HSTS: Header = (b"strict-transport-security", b"max-age=63072000")
 
 DOCS_CSP = "default-src 'none'; style-src {style}; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
+CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CORS_HEADERS = ("Authorization", "X-API-Key", "Idempotency-Key", "X-Request-Deadline")
 CORS_EXPOSED = ("X-Request-ID", "Retry-After", "Server-Timing", "Location")
 
@@ -46,6 +47,4 @@ def add_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     """
     if not origins:
         return app
-    return CORSMiddleware(
-        app, allow_origins=origins, allow_methods=("GET", "POST", "DELETE"), allow_headers=CORS_HEADERS, expose_headers=CORS_EXPOSED
-    )
+    return CORSMiddleware(app, allow_origins=origins, allow_methods=CORS_METHODS, allow_headers=CORS_HEADERS, expose_headers=CORS_EXPOSED)

@@ -102,6 +102,7 @@ def change(path: Path, edit: Callable[[KeyFile], KeyFile]) -> KeyFile:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path):
+            _hand_to_owner(path.with_name(f".{path.name}.lock"), path)
             changed = edit(read(path) if path.exists() else KeyFile())
             _replace(path, changed)
     except OSError as error:
@@ -117,11 +118,16 @@ def _replace(path: Path, held: KeyFile) -> None:
         document = held.model_dump(mode="json") | {"clients": [_sorted(client) for client in held.clients]}
         file.write(json.dumps(document, indent=2) + "\n")
         file.flush()
-        if os.geteuid() == 0:  # what root changes must stay readable for the user that serves
-            owner = (path if path.exists() else path.parent).stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         os.fsync(file.fileno())
+    _hand_to_owner(temporary, path)
     temporary.replace(path)
+
+
+def _hand_to_owner(made: Path, path: Path) -> None:
+    """Give what root made to the owner of the file, or of its folder where it is new: the user that serves must be able to read it."""
+    if os.geteuid() == 0:
+        owner = (path if path.exists() else path.parent).stat()
+        os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def _sorted(client: StoredClient) -> dict[str, object]:
