@@ -14,7 +14,8 @@ from serve.access.changes import added, revoked
 from serve.access.headers import HSTS, security_headers
 from serve.access.key import ApiKey
 from serve.access.key_file import KeyFile, change
-from serve.checks import check, installed
+from serve.checks import check
+from serve.checks.outside import installed
 from serve.client import Scope
 from serve.configure import SettingsError, load_settings, problems_of
 from serve.loopback import is_loopback
