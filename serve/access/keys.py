@@ -15,7 +15,7 @@ from serve.access import key_file
 from serve.access.key import ApiKey
 from serve.access.key_file import ApiKeysError, KeyFile, StoredKey
 from serve.access.refusal import Refusal
-from serve.client import Client
+from serve.client import Client, Scope
 
 CHECK_EVERY_S = 1.0
 NOBODYS = os.urandom(32)  # what the secret of an unknown id is compared with: no secret has this hash
@@ -56,6 +56,11 @@ class ApiKeys:
             return Refusal.UNKNOWN
         state = known.key.state(self._now())
         return known.client if state == "valid" else Refusal(state)
+
+    def may(self, key_id: str, scope: Scope) -> bool:
+        """Say whether the key of this id is valid and has the scope."""
+        known = self._known.get(key_id)
+        return known is not None and known.key.state(self._now()) == "valid" and scope in known.client.scopes
 
     async def refresh(self) -> None:
         """Read the file anew where it has changed, at most once a second, and in a thread: requests under way are not held up."""
