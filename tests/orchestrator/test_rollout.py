@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections import Counter
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -20,6 +21,7 @@ from rollout_parts import (
 )
 from scipy.stats import binom
 
+from orchestrator.connect import open_released
 from orchestrator.errors import CatalogueError, ConflictError, OrchestratorError, ReleaseError, StoreUnavailableError
 from orchestrator.rollout.guard import Guard, Limits
 from orchestrator.rollout.plan import Challenge, Mode, Plan, in_share
@@ -336,6 +338,24 @@ def test_under_load_a_switch_fails_nobody_mixes_nothing_and_closes_the_old_llm_o
     assert seen == {(OWN, Category.INFORMATIONAL, False), (other, Category.SERVICE_ACTION, False)}
     assert len(rows(sqlite, "interactions")) == len(outcomes)
     assert sqlite.verify() == []
+
+
+def test_the_llm_of_a_release_is_closed_with_it(sqlite, data_dir, other):
+    closed = []
+
+    @asynccontextmanager
+    async def llm_of(release):
+        yield saying(SERVICE if release.manifest.id == other else INFORMATIONAL)
+        closed.append(release.manifest.id)
+
+    async def scenario():
+        async with new_releases(sqlite, lambda release: open_released(release, llm_of(release)), data_dir) as releases:
+            await releases.switch(other, by="Ann")
+            await until(lambda: closed == [OWN])
+            return (await orchestrator_of(releases).handle(HOURS)).classification.decision.category
+
+    assert asyncio.run(scenario()) == Category.SERVICE_ACTION
+    assert closed == [OWN, other]
 
 
 def test_a_request_that_began_before_a_switch_ends_on_its_release(sqlite, data_dir, other):
