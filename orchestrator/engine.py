@@ -7,10 +7,13 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator.classify import Classifier
 from orchestrator.errors import ConflictError
 from orchestrator.knowledge_base import KnowledgeBase, packaged_folder
+from orchestrator.rollout.releases import Releases
+from orchestrator.rollout.serving import Serving
 from orchestrator.schema import Category, Message, Outcome
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
@@ -21,28 +24,34 @@ from orchestrator.workflows.service_action import OrderLookup, ServiceAction
 
 @dataclass(frozen=True)
 class Orchestrator:
-    """A classifier, three workflows and the ledger."""
+    """A classifier, three workflows and the ledger. Where there are ``releases``, they choose the classifier of each message."""
 
     release: str
     classifier: Classifier
     workflows: Mapping[Category, Workflow]
     ledger: Ledger
+    releases: Releases | None = None
 
-    async def handle(self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None) -> Outcome:
+    async def handle(
+        self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None, client: str | None = None
+    ) -> Outcome:
         """Handle one message. When this returns, the outcome is durably recorded.
 
+        A ``client`` is always answered by the same release while a canary runs; without one each request is drawn by itself.
         A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises ``ConflictError`` when the key was
         used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the same request may be made again.
         """
         started = time.perf_counter()
         if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
             return before
-        classification = await self.classifier(message)
+        request_id = request_id or str(uuid.uuid4())
+        with self._serving(client or request_id) as serving:
+            classification = await serving.classifier(message)
         workflow = self.workflows[classification.decision.category]
         result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(
-            request_id=request_id or str(uuid.uuid4()),
-            release=self.release,
+            request_id=request_id,
+            release=serving.release,
             classification=classification,
             result=result,
             processing_time_ms=(time.perf_counter() - started) * 1000,
@@ -53,8 +62,18 @@ class Orchestrator:
             if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
                 return before
             raise
+        if self.releases:
+            self.releases.after(message, outcome)
         took = (time.perf_counter() - started) * 1000
         return outcome.model_copy(update={"processing_time_ms": took})
+
+    def _serving(self, client: str) -> Serving:
+        """Choose the release of a message: here, and nowhere else."""
+        return self.releases.pick(client) if self.releases else self._only
+
+    @cached_property
+    def _only(self) -> Serving:
+        return Serving(self.release, self.classifier)
 
 
 def standard_workflows(orders: OrderLookup) -> dict[Category, Workflow]:
