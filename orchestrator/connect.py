@@ -9,13 +9,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from orchestrator.batch_api import BatchApi
 from orchestrator.catalogue import Model, find_model
 from orchestrator.classify import Classifier
+from orchestrator.deadline import Punctual
 from orchestrator.engine import Orchestrator, standard_workflows
 from orchestrator.errors import CatalogueError
 from orchestrator.llm import LLM, OpenAIChat, openai_client, openai_key
 from orchestrator.local import embedded_server
 from orchestrator.prompts import Renderer
 from orchestrator.release import Release
-from orchestrator.resilience import Retrying
+from orchestrator.resilience import Resilience, ResilientLLM
+from orchestrator.retrying import Retrying
+from orchestrator.schema_canary import SchemaCanary
 from orchestrator.service.connect_orders import open_orders
 from orchestrator.store.ledger import Ledger
 
@@ -27,6 +30,27 @@ async def open_llm(
     """Yield the LLM of a model as ``open_chat`` does, with retries."""
     async with open_chat(model, environment, connections=connections, deadline_s=deadline_s) as chat:
         yield Retrying(chat, attempts=attempts)
+
+
+@asynccontextmanager
+async def open_resilient_llm(
+    model: Model, environment: Mapping[str, str], how: Resilience, *, connections: int = 100
+) -> AsyncIterator[ResilientLLM]:
+    """Yield the LLM of a model behind all layers of resilience; ``connections`` messages may ask it at once, each of them hedged.
+
+    Where a canary is wanted it looks in the background: the start waits for nothing.
+    """
+    async with open_chat(model, environment, connections=connections * (2 if how.hedge_s else 1), deadline_s=how.timeout_s) as chat:
+        if not how.canary:
+            yield ResilientLLM(chat, how)
+            return
+        canary = SchemaCanary(chat, model)
+        looking = asyncio.create_task(canary.look())
+        try:
+            yield ResilientLLM(chat, how, canary=canary)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -68,11 +92,11 @@ async def open_batch_api(model: Model, environment: Mapping[str, str]) -> AsyncI
 
 
 def open_classifier(release: Release, llm: LLM) -> Classifier:
-    """Return the classifier of a release over an LLM."""
+    """Return the classifier of a release over an LLM, which has no more time than the message has."""
     return Classifier(
         prompt=release.prompt,
         render=Renderer(release.prompt, find_model(release.manifest.model), release.examples),
-        llm=llm,
+        llm=Punctual(llm),
         local=release.local_classifier(),
         tuning=release.manifest.tuning,
     )
@@ -80,11 +104,16 @@ def open_classifier(release: Release, llm: LLM) -> Classifier:
 
 @asynccontextmanager
 async def open_orchestrator(
-    release: Release, environment: Mapping[str, str], *, database_url: str, deadline_s: float = 30.0, connections: int = 100
+    release: Release,
+    environment: Mapping[str, str],
+    *,
+    database_url: str,
+    resilience: Resilience = Resilience(),  # noqa: B008  # a frozen record
+    connections: int = 100,
 ) -> AsyncIterator[Orchestrator]:
     """Yield the orchestrator of a release, its LLM and its ledger open; both are closed afterwards."""
     model = find_model(release.manifest.model)
-    async with open_llm(model, environment, connections=connections, deadline_s=deadline_s, attempts=1) as llm:
+    async with open_resilient_llm(model, environment, resilience, connections=connections) as llm:
         orders = open_orders(environment)
         ledger = await asyncio.to_thread(Ledger.at, database_url, environment)
         _ = ledger.keys  # missing keys stop the start, not the first safety message
@@ -94,6 +123,7 @@ async def open_orchestrator(
                 classifier=open_classifier(release, llm),
                 workflows=standard_workflows(orders),
                 ledger=ledger,
+                llm=llm,
             )
         finally:
             ledger.close()

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.classify import Classifier
+from orchestrator.deadline import RECORDING_S, time_limit
 from orchestrator.errors import ConflictError
 from orchestrator.knowledge_base import KnowledgeBase, packaged_folder
-from orchestrator.schema import Category, Message, Outcome
+from orchestrator.resilience import ResilientLLM
+from orchestrator.schema import Category, FailureKind, Message, Outcome
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
 from orchestrator.workflows.informational import Informational
@@ -21,23 +23,35 @@ from orchestrator.workflows.service_action import OrderLookup, ServiceAction
 
 @dataclass(frozen=True)
 class Orchestrator:
-    """A classifier, three workflows and the ledger."""
+    """A classifier, three workflows and the ledger. ``llm`` is the classifier's, for what a service shows of it."""
 
     release: str
     classifier: Classifier
     workflows: Mapping[Category, Workflow]
     ledger: Ledger
+    llm: ResilientLLM | None = None
 
-    async def handle(self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None) -> Outcome:
+    async def handle(
+        self,
+        message: Message,
+        *,
+        request_id: str | None = None,
+        idempotency: Idempotency | None = None,
+        deadline_s: float | None = None,
+    ) -> Outcome:
         """Handle one message. When this returns, the outcome is durably recorded.
 
-        A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises ``ConflictError`` when the key was
-        used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the same request may be made again.
+        It has ``deadline_s`` seconds: the LLM gets what is left of them but for the recording, and when it has not answered by then the
+        answer is degraded, never missing. A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises
+        ``ConflictError`` when the key was used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the
+        same request may be made again.
         """
         started = time.perf_counter()
         if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
             return before
-        classification = await self.classifier(message)
+        left_s = None if deadline_s is None else deadline_s - (time.perf_counter() - started) - RECORDING_S
+        with time_limit(left_s, FailureKind.DEADLINE):
+            classification = await self.classifier(message)
         workflow = self.workflows[classification.decision.category]
         result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(
