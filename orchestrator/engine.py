@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from orchestrator.classify import Classifier
+from orchestrator.deadline import RECORDING_S, Punctual, time_limit
 from orchestrator.errors import ConflictError
 from orchestrator.knowledge_base import KnowledgeBase, packaged_folder
+from orchestrator.resilience import ResilientLLM
 from orchestrator.rollout.releases import Releases
 from orchestrator.rollout.serving import Serving
-from orchestrator.schema import Category, Message, Outcome
+from orchestrator.schema import Category, FailureKind, Message, Outcome
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
 from orchestrator.workflows.informational import Informational
@@ -32,20 +34,36 @@ class Orchestrator:
     ledger: Ledger
     releases: Releases | None = None
 
+    @property
+    def llm(self) -> ResilientLLM | None:
+        """The LLM that answers now, for what a service shows of it; None where it is asked without resilience."""
+        asked = (self.releases.active.classifier if self.releases else self.classifier).llm
+        inner = asked.inner if isinstance(asked, Punctual) else asked
+        return inner if isinstance(inner, ResilientLLM) else None
+
     async def handle(
-        self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None, client: str | None = None
+        self,
+        message: Message,
+        *,
+        request_id: str | None = None,
+        idempotency: Idempotency | None = None,
+        deadline_s: float | None = None,
+        client: str | None = None,
     ) -> Outcome:
         """Handle one message. When this returns, the outcome is durably recorded.
 
-        A ``client`` is always answered by the same release while a canary runs; without one each request is drawn by itself.
-        A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises ``ConflictError`` when the key was
-        used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the same request may be made again.
+        It has ``deadline_s`` seconds: the LLM gets what is left of them but for the recording, and when it has not answered by then the
+        answer is degraded, never missing. A ``client`` is always answered by the same release while a canary runs; without one each
+        request is drawn by itself. A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises
+        ``ConflictError`` when the key was used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the
+        same request may be made again.
         """
         started = time.perf_counter()
         if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
             return before
         request_id = request_id or str(uuid.uuid4())
-        with self._serving(client or request_id) as serving:
+        left_s = None if deadline_s is None else deadline_s - (time.perf_counter() - started) - RECORDING_S
+        with self._serving(client or request_id) as serving, time_limit(left_s, FailureKind.DEADLINE):
             classification = await serving.classifier(message)
         workflow = self.workflows[classification.decision.category]
         result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
