@@ -38,6 +38,11 @@ class Exposition:
             ProcessCollector(registry=self._shown)
         self._shown.register(self._queues)
 
+    @property
+    def of_many(self) -> bool:
+        """Whether several processes are summed up."""
+        return self._folder is not None
+
     def watch_store(self, read: Callable[[], Figures]) -> None:
         """Count the store's queues by ``read``."""
         self._queues.read = read

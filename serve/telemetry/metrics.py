@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
@@ -12,6 +14,7 @@ from orchestrator.response import ClassifyResponse
 from orchestrator.schema import Category, Outcome
 from serve.telemetry.exposition import Exposition
 from serve.telemetry.instruments import BREAKER_STATES, Instruments
+from serve.telemetry.queues import FRESH_S
 
 if TYPE_CHECKING:
     from orchestrator.store.figures import Figures
@@ -148,10 +151,28 @@ class Telemetry:
         for name, read in self._watched.items():
             self._metrics.watched[name].set(read())
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Within the block keep what is watched fresh for other processes, where there are others; wrap the service's life in it."""
+        if not self._exposition.of_many:
+            yield
+            return
+        refreshing = asyncio.create_task(self._refresh_forever())
+        try:
+            yield
+        finally:
+            refreshing.cancel()
+            await asyncio.wait({refreshing})
+
     async def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics and their content type: OpenMetrics, which has exemplars, for who accepts it; else Prometheus' text."""
         self.refresh()
         return await self._exposition.render(accept)
+
+    async def _refresh_forever(self) -> None:
+        while True:
+            self.refresh()
+            await asyncio.sleep(FRESH_S)
 
 
 def _tell(state: MutableMapping[str, Any], outcome: Outcome, *, replayed: bool) -> None:

@@ -54,7 +54,7 @@ _SECRETS = re.compile(
     \b(?:bearer|basic)\s+[\w.~+/=-]{6,}
     | \b(?:sk|pk|rk|cco)[-_][\w-]{8,}
     | (?<=://)[^\s/@]+@
-    | (?:(?:api[-_ ]?key|token|password|passwd|secret|authorization)["']?\s*[:=]\s*["']?)[^\s"',;]{4,}
+    | (?:(?:api[-_ ]?key|token|password|passwd|secret|authorization)["']?\s*[:=]\s*["']?(?:(?:bearer|basic)\s+)?)[^\s"',;]{4,}
     """
 )
 
