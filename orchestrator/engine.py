@@ -28,7 +28,14 @@ class Orchestrator:
     workflows: Mapping[Category, Workflow]
     ledger: Ledger
 
-    async def handle(self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None) -> Outcome:
+    async def handle(
+        self,
+        message: Message,
+        *,
+        request_id: str | None = None,
+        idempotency: Idempotency | None = None,
+        deadline_s: float | None = None,  # noqa: ARG002  # the seam its callers need; the resilience branch keeps it
+    ) -> Outcome:
         """Handle one message. When this returns, the outcome is durably recorded.
 
         A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises ``ConflictError`` when the key was
