@@ -120,6 +120,6 @@ async def forever(do: Callable[[], Awaitable[T]], stop: asyncio.Event, pause_s: 
             wait_s, lost_s = pause_s(await do()), 0.0
         except StoreUnavailableError as error:
             wait_s = lost_s = min(2 * lost_s or 1.0, MAX_PATIENCE_S)
-            _log.warning("waiting %.0f s for the database: %s", wait_s, error)
+            _log.warning("the relay waits %.0f s for the database: %s", wait_s, error)
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), wait_s)
