@@ -25,7 +25,7 @@ from serve.idempotency import HEADER, REPLAYED, InFlight, KeyHeader, key_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
 from serve.routes.classify import MessageRequest, Mode, ModeQuery, handle_once, json_response, message_of
-from serve.routes.openapi import problems
+from serve.routes.openapi import Responses, problems
 from serve.settings import Settings
 
 SHARE = 0.25  # of the places for messages that all batches together may take: those who wait for one answer come first
@@ -80,9 +80,9 @@ def router_of(in_flight: InFlight, settings: Settings) -> APIRouter:
     """Return the route; all batches of the application share a quarter of its places."""
     router = APIRouter()
     places = asyncio.Semaphore(max(1, int(settings.max_concurrent_requests * SHARE)))
-    accepted = {"model": BatchAccepted, "description": "All queued, in one transaction; each is kept, and done once."}
+    accepted: Responses = {202: {"model": BatchAccepted, "description": "All queued, in one transaction; each is kept, and done once."}}
 
-    @router.post("/api/v1/classify/batch", response_model=BatchResponse, responses={202: accepted} | problems(409))
+    @router.post("/api/v1/classify/batch", response_model=BatchResponse, responses=accepted | problems(409))
     async def classify_batch(
         body: BatchRequest,
         request: Request,
@@ -153,9 +153,7 @@ async def _answer_row(request: Request, at: int, message: Message, key: str | No
         return Row(index=at, error=_error(HTTPStatus(error.status_code), str(error.detail)))
     except Exception as error:  # noqa: BLE001  # its text could quote the message, so its kind alone is logged
         _log.error("row %d of batch %s failed: %s", at, request.state.request_id, type(error).__name__)  # a traceback, too
-        return Row(
-            index=at, error=_error(HTTPStatus.INTERNAL_SERVER_ERROR, "the row could not be handled; quote the request id")
-        )
+        return Row(index=at, error=_error(HTTPStatus.INTERNAL_SERVER_ERROR, "the row could not be handled; quote the request id"))
     return Row(index=at, response=ClassifyResponse.of(outcome), replayed=replayed)
 
 

@@ -22,7 +22,7 @@ from orchestrator.store.ledger import Idempotency
 from serve.idempotency import REPLAYED, InFlight, KeyHeader, key_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
-from serve.routes.openapi import problems
+from serve.routes.openapi import Responses, problems
 from serve.settings import Settings
 
 
@@ -64,9 +64,9 @@ class ClassifyRequest(MessageRequest):
 def router_of(in_flight: InFlight) -> APIRouter:
     """Return the route; ``in_flight`` is shared with the batches."""
     router = APIRouter()
-    accepted = {"model": Accepted, "description": "Queued; it is kept, and done once."}
+    accepted: Responses = {202: {"model": Accepted, "description": "Queued; it is kept, and done once."}}
 
-    @router.post("/api/v1/classify", response_model=ClassifyResponse, responses={202: accepted} | problems(409))
+    @router.post("/api/v1/classify", response_model=ClassifyResponse, responses=accepted | problems(409))
     async def classify(
         body: ClassifyRequest,
         request: Request,
@@ -105,7 +105,8 @@ async def handle_once(
         return outcome, True
     request.app.state.telemetry.observe(outcome)
     if idempotency:
-        outcome = await asyncio.to_thread(orchestrator.ledger.recorded, idempotency) or outcome
+        stored = await asyncio.to_thread(orchestrator.ledger.recorded, idempotency)
+        return stored or outcome, False
     return outcome, False
 
 

@@ -16,7 +16,7 @@ from orchestrator.store.jobs import Error, Status
 from serve.client import Scope
 from serve.routes.asking import client_of, queue_of
 from serve.routes.classify import json_response
-from serve.routes.openapi import PROBLEMS, problem_of
+from serve.routes.openapi import Responses, problem_of
 
 POLL_AFTER_S = "1"
 
@@ -35,7 +35,7 @@ class JobStatus(Record):
 def router_of() -> APIRouter:
     """Return the route."""
     router = APIRouter()
-    declared = {status: PROBLEMS[status] for status in (401, 403, 422, 429, 500, 503)} | {404: problem_of(404)}
+    declared: Responses = {status: problem_of(status) for status in (401, 403, 404, 422, 429, 500, 503)}
 
     @router.get("/api/v1/jobs/{job_id}", response_model=JobStatus, responses=declared)
     async def job(job_id: str, request: Request) -> Response:

@@ -48,10 +48,11 @@ def problem_of(status: int) -> dict[str, Any]:
     return declared
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {status: problem_of(status) for status in (400, 401, 403, 413, 422, 429, 500, 503)}
+Responses = dict[int | str, dict[str, Any]]
+PROBLEMS: Responses = {status: problem_of(status) for status in (400, 401, 403, 413, 422, 429, 500, 503)}
 """What any route with a body can answer."""
 
 
-def problems(*more: int) -> dict[int | str, dict[str, Any]]:
+def problems(*more: int) -> Responses:
     """Return ``PROBLEMS`` and those of more statuses."""
     return PROBLEMS | {status: problem_of(status) for status in more}

@@ -38,13 +38,13 @@ def main() -> None:
     url, points, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     chance = random.Random(seed)
     warm = Ledger.at(url, os.environ)
-    queued = queue_up(warm, 2)
+    queued = queue_up(at(warm, -1), 2)
     asyncio.run(work(warm, until_empty=True))
     warm.close()  # its thread and its connections end; what was compiled stays
     gc.freeze()
     for point in range(points):
+        queued += queue_up(at(warm, point - 1), EACH)
         fork(warm, point, chance)
-        queued += queue_up(at(warm, point), EACH)
     last = at(warm, points)
     asyncio.run(work(last, until_empty=True))
     last.close()

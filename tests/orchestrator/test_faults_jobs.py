@@ -28,8 +28,10 @@ def test_a_worker_killed_again_and_again_loses_no_message_and_does_none_twice(re
     queued = Counter(json.loads(run.stdout))
     assert len(queued) == 2 + 3 * POINTS
     assert stored(url, tables.Job.status) == {"done": len(queued)}
-    for once in (tables.Job.id, tables.Interaction.request_id, tables.Ticket.request_id, tables.OutboxMessage.request_id):
+    for once in (tables.Job.id, tables.Interaction.request_id, tables.Ticket.request_id):
         assert stored(url, once) == queued
+    told = stored(url, tables.OutboxMessage.key)
+    assert {f"ticket.opened:{one}" for one in queued} == {key for key in told if key.startswith("ticket")}
     assert set(stored(url, tables.IdempotencyKey.key)) == set(queued)
     assert not any(name.startswith("job:") for name in stored(url, tables.DataKey.request_id))
     ledger = Ledger.at(url, os.environ)

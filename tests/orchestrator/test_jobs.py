@@ -219,7 +219,9 @@ def test_a_job_ends_with_the_answer_of_its_message_whole_and_once(queue):
     work_off(queue, Scripted(queue.ledger), handled=handled.append)
     view = queue.read(job.id)
     assert (view.status, view.finished_at, view.error) == (Status.DONE, NOON, None)
-    assert ClassifyResponse.model_validate_json(json.dumps(view.result)) == ClassifyResponse.of(make_outcome(job.id, Category.SERVICE_ACTION))
+    assert ClassifyResponse.model_validate_json(json.dumps(view.result)) == ClassifyResponse.of(
+        make_outcome(job.id, Category.SERVICE_ACTION)
+    )
     assert [outcome.request_id for outcome in handled] == [job.id]
     assert [ticket["request_id"] for ticket in queue.ledger.tickets()] == [job.id]
 
