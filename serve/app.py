@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from starlette.exceptions import HTTPException
 
+from orchestrator.callbacks import callback_settings
 from orchestrator.engine import Orchestrator
-from orchestrator.incoming import storable
-from orchestrator.response import ClassifyResponse
-from orchestrator.schema import Channel, Message
+from orchestrator.store.job_queue import JobQueue
 from serve import problems
 from serve.middleware import BodyLimit, RequestId
+from serve.routes import routers_of
 from serve.settings import Settings
 from serve.telemetry import Telemetry
+from serve.worker import work
 
 OpenOrchestrator = Callable[[], AbstractAsyncContextManager[Orchestrator]]
-
-
-class ClassifyRequest(BaseModel):
-    """A message to classify."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    message: str = Field(min_length=1, examples=["I broke out in hives after the new tablets"])
-    channel: Channel = Channel.CHAT
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-    _storable = field_validator("message", mode="before")(storable)
-
-    @field_validator("message")
-    @classmethod
-    def _not_blank(cls, message: str) -> str:
-        if not message.strip():
-            raise ValueError("the message is empty")
-        return message
 
 
 def create_app(open_orchestrator: OpenOrchestrator, settings: Settings) -> FastAPI:
@@ -53,29 +33,20 @@ def create_app(open_orchestrator: OpenOrchestrator, settings: Settings) -> FastA
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_orchestrator() as orchestrator:
             app.state.orchestrator = orchestrator
+            app.state.queue = JobQueue(orchestrator.ledger, limit=settings.job_queue_limit)
+            stop = asyncio.Event()
+            worker = asyncio.create_task(_work(app, settings, stop))
             yield
-            app.state.orchestrator = None
+            stop.set()
+            await worker
+            app.state.orchestrator = app.state.queue = None
 
     app = FastAPI(title="Contact centre orchestrator", version="1", lifespan=lifespan)
-    app.state.orchestrator = None
+    app.state.orchestrator = app.state.queue = None
+    app.state.settings, app.state.telemetry = settings, telemetry
     problems.install(app)
-    slots = asyncio.Semaphore(settings.max_concurrent_requests)
-
-    @app.post("/api/v1/classify")
-    async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
-        """Classify one message, run its workflow, and answer once both are durably recorded."""
-        limit = settings.max_chars(body.channel)
-        if len(body.message) > limit:
-            telemetry.requests.labels("422").inc()
-            detail = f"message: {len(body.message)} characters; at most {limit} are accepted on channel {body.channel.value}"
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        message = Message(
-            text=body.message, channel=body.channel, metadata={name: storable(value) for name, value in body.metadata.items()}
-        )
-        async with slots:
-            outcome = await _ready(app).handle(message, request_id=request.state.request_id)
-        telemetry.requests.labels("200").inc()
-        return telemetry.observe(outcome)
+    for router in routers_of(settings):
+        app.include_router(router)
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -107,8 +78,15 @@ def create_app(open_orchestrator: OpenOrchestrator, settings: Settings) -> FastA
     return app
 
 
-def _ready(app: FastAPI) -> Orchestrator:
-    orchestrator: Orchestrator | None = app.state.orchestrator
-    if orchestrator is None:
-        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "starting or draining", headers={"Retry-After": "1"})
-    return orchestrator
+async def _work(app: FastAPI, settings: Settings, stop: asyncio.Event) -> None:
+    if settings.job_concurrency:
+        await work(
+            app.state.orchestrator,
+            app.state.queue,
+            settings.job_concurrency,
+            stop,
+            deadline_s=settings.request_timeout_seconds,
+            callback_hosts=settings.callback_hosts,
+            callbacks=callback_settings(os.environ, settings.callback_hosts),
+            handled=app.state.telemetry.observe,
+        )

@@ -117,6 +117,10 @@ class Ledger:
         """Write everything about one outcome, or nothing; return when it is durable."""
         self.submit(message, outcome, idempotency).result()
 
+    def put(self, entry: Entry) -> Future[None]:
+        """Queue what belongs to no outcome, to share a commit with outcomes; the future is as that of ``submit``."""
+        return self._writer.submit(entry)
+
     def recorded(self, wanted: Idempotency) -> Outcome | None:
         """Return what a client's key was answered with before; None when it is new.
 
@@ -363,7 +367,7 @@ class Ledger:
         self.engine.dispose()
 
     def _is_new(self) -> bool:
-        stored = select(tables.Interaction.request_id).exists() | select(tables.AuditEvent.id).exists()
+        stored = select(tables.Interaction.request_id).exists() | select(tables.AuditEvent.id).exists() | select(tables.Job.id).exists()
         with reading(self.engine) as connection:
             return not connection.scalar(select(stored))
 

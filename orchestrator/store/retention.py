@@ -21,7 +21,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.schema import Record
 from orchestrator.store import escalations, outbox
 from orchestrator.store.audit import Head, read_links
-from orchestrator.store.erasure import blank_own, blank_told, pages
+from orchestrator.store.erasure import blank_own, blank_told, forget_jobs, pages
 from orchestrator.store.tables import (
     AuditEvent,
     Base,
@@ -131,6 +131,7 @@ def _expire_interactions(connection: Connection, before: datetime, limit: int | 
     childless = list(connection.scalars(select(Interaction.request_id).where(old, ~or_(*needed)).limit(limit)))
     for page in pages(childless):
         blank_told(connection, page)  # a ticket that was never delivered would be kept for ever, and no erasure would find it
+        forget_jobs(connection, page)
         for table in (DataKey, IdempotencyKey, ComparisonRow, Interaction):
             connection.execute(delete(table).where(table.request_id.in_(page)))
     waiting = _has(Escalation, Escalation.status != escalations.Status.RESOLVED.value)

@@ -1,1 +1,15 @@
-"""The resources of the API, one module each."""
+"""The HTTP routes, a module for each resource."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from serve.idempotency import InFlight
+from serve.routes import batch, classify, jobs
+from serve.settings import Settings
+
+
+def routers_of(settings: Settings) -> list[APIRouter]:
+    """Return the routers of messages and jobs; they share what is under way, so one application wants one list."""
+    in_flight = InFlight()
+    return [classify.router_of(in_flight), batch.router_of(in_flight, settings), jobs.router_of()]
