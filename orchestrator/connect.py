@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from orchestrator.batch_api import BatchApi
 from orchestrator.catalogue import Model, find_model
@@ -128,6 +128,13 @@ async def open_orchestrator(
         finally:
             ledger.close()
             orders.close()
+
+
+@asynccontextmanager
+async def open_released(release: Release, llm: AbstractAsyncContextManager[LLM]) -> AsyncIterator[Classifier]:
+    """Yield the classifier of a release over an LLM of its own, which is closed with it. What takes long does not hold others up."""
+    async with llm as opened:
+        yield await asyncio.to_thread(open_classifier, release, opened)
 
 
 def _endpoint(model: Model, environment: Mapping[str, str]) -> tuple[str | None, str]:

@@ -7,12 +7,15 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator.classify import Classifier
 from orchestrator.deadline import RECORDING_S, time_limit
 from orchestrator.errors import ConflictError
 from orchestrator.knowledge_base import KnowledgeBase, packaged_folder
 from orchestrator.resilience import ResilientLLM
+from orchestrator.rollout.releases import Releases
+from orchestrator.rollout.serving import Serving
 from orchestrator.schema import Category, FailureKind, Message, Outcome
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
@@ -23,12 +26,16 @@ from orchestrator.workflows.service_action import OrderLookup, ServiceAction
 
 @dataclass(frozen=True)
 class Orchestrator:
-    """A classifier, three workflows and the ledger. ``llm`` is the classifier's, for what a service shows of it."""
+    """A classifier, three workflows and the ledger. Where there are ``releases``, they choose the classifier of each message.
+
+    ``llm`` is the classifier's, for what a service shows of it.
+    """
 
     release: str
     classifier: Classifier
     workflows: Mapping[Category, Workflow]
     ledger: Ledger
+    releases: Releases | None = None
     llm: ResilientLLM | None = None
 
     async def handle(
@@ -37,26 +44,29 @@ class Orchestrator:
         *,
         request_id: str | None = None,
         idempotency: Idempotency | None = None,
+        client: str | None = None,
         deadline_s: float | None = None,
     ) -> Outcome:
         """Handle one message. When this returns, the outcome is durably recorded.
 
         It has ``deadline_s`` seconds: the LLM gets what is left of them but for the recording, and when it has not answered by then the
-        answer is degraded, never missing. A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises
+        answer is degraded, never missing. A ``client`` is always answered by the same release while a canary runs; without one each
+        request is drawn by itself. A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises
         ``ConflictError`` when the key was used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the
         same request may be made again.
         """
         started = time.perf_counter()
         if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
             return before
+        request_id = request_id or str(uuid.uuid4())
         left_s = None if deadline_s is None else deadline_s - (time.perf_counter() - started) - RECORDING_S
-        with time_limit(left_s, FailureKind.DEADLINE):
-            classification = await self.classifier(message)
+        with self._serving(client or request_id) as serving, time_limit(left_s, FailureKind.DEADLINE):
+            classification = await serving.classifier(message)
         workflow = self.workflows[classification.decision.category]
         result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(
-            request_id=request_id or str(uuid.uuid4()),
-            release=self.release,
+            request_id=request_id,
+            release=serving.release,
             classification=classification,
             result=result,
             processing_time_ms=(time.perf_counter() - started) * 1000,
@@ -67,8 +77,18 @@ class Orchestrator:
             if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
                 return before
             raise
+        if self.releases:
+            self.releases.after(message, outcome)
         took = (time.perf_counter() - started) * 1000
         return outcome.model_copy(update={"processing_time_ms": took})
+
+    def _serving(self, client: str) -> Serving:
+        """Choose the release of a message: here, and nowhere else."""
+        return self.releases.pick(client) if self.releases else self._only
+
+    @cached_property
+    def _only(self) -> Serving:
+        return Serving(self.release, self.classifier)
 
 
 def standard_workflows(orders: OrderLookup) -> dict[Category, Workflow]:

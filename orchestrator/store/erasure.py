@@ -12,7 +12,17 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from orchestrator.store import outbox
-from orchestrator.store.tables import ComplianceRecord, DataKey, Escalation, Feedback, IdempotencyKey, Interaction, OutboxMessage, Ticket
+from orchestrator.store.tables import (
+    ComparisonRow,
+    ComplianceRecord,
+    DataKey,
+    Escalation,
+    Feedback,
+    IdempotencyKey,
+    Interaction,
+    OutboxMessage,
+    Ticket,
+)
 
 GONE: dict[str, Any] = {"erased": True}
 PAGE = 500  # below SQLite's limit of bound parameters
@@ -40,7 +50,8 @@ def blank_own(connection: Connection, page: Sequence[str]) -> None:
     if unsaid:
         one = update(Interaction).where(Interaction.request_id == bindparam("of"))
         connection.execute(one.values(classification=bindparam("unsaid"), redacted_text="", sealed_values=None), unsaid)
-    connection.execute(delete(IdempotencyKey).where(IdempotencyKey.request_id.in_(page)))
+    for answers in (IdempotencyKey, ComparisonRow):
+        connection.execute(delete(answers).where(answers.request_id.in_(page)))
 
 
 def blank_told(connection: Connection, page: Sequence[str]) -> None:

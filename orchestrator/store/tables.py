@@ -176,3 +176,32 @@ class Feedback(Base):
     label: Mapped[str] = mapped_column(String(24))
     by: Mapped[str] = mapped_column(String(128))
     note: Mapped[str] = mapped_column(Text, default="")
+
+
+class ComparisonRow(Base):
+    """One message as two releases decided it, without a word of it; it goes when the message is forgotten."""
+
+    __tablename__ = "comparisons"
+    __table_args__ = (Index("ix_comparisons_pair", "champion_release", "challenger_release"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(64), index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    mode: Mapped[str] = mapped_column(String(8))  # of rollout.plan.Mode
+    champion_release: Mapped[str] = mapped_column(String(64))
+    challenger_release: Mapped[str] = mapped_column(String(64))
+    agree: Mapped[bool]
+    champion: Mapped[dict[str, Any]]
+    challenger: Mapped[dict[str, Any]]
+
+
+class RolloutRow(Base):
+    """A change of which release serves, over the packaged champion it was made on; the newest one holds."""
+
+    __tablename__ = "rollouts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    champion: Mapped[str] = mapped_column(String(64), index=True)
+    action: Mapped[str] = mapped_column(String(16))
+    by: Mapped[str] = mapped_column(String(128))
+    reason: Mapped[str] = mapped_column(Text)
+    plan: Mapped[dict[str, Any]]
