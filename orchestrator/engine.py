@@ -35,6 +35,11 @@ class Orchestrator:
     releases: Releases | None = None
 
     @property
+    def serving_release(self) -> str:
+        """The id of the release that answers now."""
+        return self.releases.active.release if self.releases else self.release
+
+    @property
     def llm(self) -> ResilientLLM | None:
         """The LLM that answers now, for what a service shows of it; None where it is asked without resilience."""
         asked = (self.releases.active.classifier if self.releases else self.classifier).llm
@@ -47,6 +52,7 @@ class Orchestrator:
         *,
         request_id: str | None = None,
         idempotency: Idempotency | None = None,
+        client: str | None = None,
         deadline_s: float | None = None,
         client: str | None = None,
     ) -> Outcome:

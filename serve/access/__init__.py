@@ -1,6 +1,6 @@
 """Who may ask for what: API keys, the scopes of paths, headers that browsers obey."""
 
-from serve.access.headers import DOCS_CSP, SECURITY_HEADERS, add_cors, security_headers, with_security_headers
+from serve.access.headers import DOCS_CSP, SECURITY_HEADERS, cors_arguments, security_headers, with_security_headers
 from serve.access.keys import ApiKeys
 from serve.access.middleware import Access
 from serve.access.openapi import describe_access
@@ -16,7 +16,7 @@ __all__ = [
     "Need",
     "Refusal",
     "Rules",
-    "add_cors",
+    "cors_arguments",
     "describe_access",
     "security_headers",
     "with_security_headers",

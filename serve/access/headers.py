@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
-from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from typing import Any
 
 Header = tuple[bytes, bytes]
 
@@ -40,11 +38,9 @@ def with_security_headers(sent: Sequence[Header], added: Iterable[Header] = SECU
     return [*sent, *(header for header in added if header[0] not in own)]
 
 
-def add_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Let pages of these origins call ``app``; without any it is returned as it is, and no page of another origin may.
+def cors_arguments(origins: Sequence[str]) -> dict[str, Any]:
+    """Return what Starlette's ``CORSMiddleware`` takes to let pages of these origins call; cookies are not let through.
 
-    It goes around ``Access``: a preflight has no key, and a page must be able to read why it was refused. Cookies are not let through.
+    It goes around ``Access``: a preflight has no key, and a page must be able to read why it was refused.
     """
-    if not origins:
-        return app
-    return CORSMiddleware(app, allow_origins=origins, allow_methods=CORS_METHODS, allow_headers=CORS_HEADERS, expose_headers=CORS_EXPOSED)
+    return {"allow_origins": origins, "allow_methods": CORS_METHODS, "allow_headers": CORS_HEADERS, "expose_headers": CORS_EXPOSED}
