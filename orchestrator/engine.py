@@ -52,7 +52,6 @@ class Orchestrator:
         *,
         request_id: str | None = None,
         idempotency: Idempotency | None = None,
-        client: str | None = None,
         deadline_s: float | None = None,
         client: str | None = None,
     ) -> Outcome:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,6 @@ from orchestrator.testing import FaultyLLM, ScriptedLLM
 from orchestrator.workflows.service_action import LocalOrders
 from serve import problems
 from serve.client import Client, Scope
-from serve.middleware import RequestId
 from serve.review_page import Opened, review_page
 from serve.routes.review import review_router
 
@@ -73,13 +73,13 @@ def fill(ledger: Ledger, messages=MESSAGES, now: datetime | None = None) -> None
 
 
 class AsClient:
-    """Stands where the service looks at API keys: everybody is the desk."""
+    """Stands where the service gives ids and looks at API keys: everybody is the desk."""
 
     def __init__(self, app) -> None:
         self._app = app
 
     async def __call__(self, scope, receive, send) -> None:
-        scope.setdefault("state", {})["client"] = DESK
+        scope.setdefault("state", {}).update(client=DESK, request_id=str(uuid.uuid4()))
         await self._app(scope, receive, send)
 
 
@@ -91,7 +91,7 @@ def desk(ledger: Ledger | None, keys: Keys | None = None, **options) -> Iterator
     problems.install(app)
     app.include_router(review_router())
     app.include_router(review_page(keys, **options))
-    server = uvicorn.Server(uvicorn.Config(RequestId(AsClient(app)), port=0, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(AsClient(app), port=0, log_level="warning"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     while not server.started:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -13,6 +11,7 @@ from serve.access.keys import ApiKeys
 from serve.access.refusal import Refusal
 from serve.access.rules import RULES, Need, Rules
 from serve.client import ANYBODY, Client, Scope
+from serve.problems import send_problem
 
 POLICY_VIOLATION = 1008  # the code a refused websocket is closed with
 
@@ -85,19 +84,3 @@ async def _refuse(refusal: Refusal, need: Need | Scope, scope: AsgiScope, send: 
     wanted = need.value if isinstance(need, Scope) else Scope.REVIEW.value
     detail = f"{refusal.detail}: it needs the scope {wanted}" if refusal is Refusal.SCOPE else refusal.detail
     await send_problem(scope, send, refusal.status, detail, headers={"www-authenticate": refusal.challenge(wanted)})
-
-
-async def send_problem(scope: AsgiScope, send: Send, status: HTTPStatus, detail: str, *, headers: dict[str, str]) -> None:
-    """Answer with a problem (RFC 9457); the same function of ``serve.problems`` takes this one's place once it is there."""
-    body = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        "request_id": scope.get("state", {}).get("request_id"),
-    }
-    sent = json.dumps(body).encode()
-    own = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(sent)).encode())]
-    more = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status.value, "headers": [*own, *more]})
-    await send({"type": "http.response.body", "body": sent})

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.limits.deadline import Deadline
 from serve.limits.paths import is_post_below
-from serve.limits.problem import send_problem
 from serve.limits.raw_flags import has_red_flag
 from serve.limits.slots import Shed, Slots
+from serve.problems import send_problem
 
 
 class Admission:

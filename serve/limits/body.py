@@ -10,7 +10,7 @@ from typing import NamedTuple
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.limits.deadline import Deadline
-from serve.limits.problem import send_problem
+from serve.problems import send_problem
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 

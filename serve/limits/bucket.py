@@ -33,6 +33,10 @@ class TakesTokens(Protocol):
         """Take tokens from a client's bucket, all or none."""
         ...
 
+    async def aclose(self) -> None:
+        """Close what is open."""
+        ...
+
 
 class Owed(NamedTuple):
     """What a bucket lacks, in units, as of a moment; and when it will be full again."""
@@ -63,6 +67,9 @@ class Buckets:
     async def take(self, client_id: str, tokens: int = 1, *, per_minute: int, burst: int) -> Taken:
         """Take tokens from a client's bucket, all or none."""
         return self.take_now(client_id, tokens, per_minute=per_minute, burst=burst)
+
+    async def aclose(self) -> None:
+        """Do nothing: there is nothing open."""
 
     def take_now(self, client_id: str, tokens: int = 1, *, per_minute: int, burst: int) -> Taken:
         """Take tokens from a client's bucket, all or none: it holds ``burst``, and ``per_minute`` come back each minute."""

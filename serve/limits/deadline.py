@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve.limits.problem import send_problem
+from serve.problems import send_problem
 
 HEADER = "X-Request-Deadline"
 _FIELD = HEADER.lower().encode()

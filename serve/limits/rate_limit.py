@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve.client import ANYBODY, Client
 from serve.limits.bucket import Taken, TakesTokens
 from serve.limits.paths import is_post_below
-from serve.limits.problem import send_problem
+from serve.problems import send_problem
 
 
 class RateLimit:
