@@ -31,7 +31,13 @@ class Handler(Protocol):
     """Who handles messages: an ``Orchestrator``, or what stands before one."""
 
     async def handle(
-        self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None, deadline_s: float | None = None
+        self,
+        message: Message,
+        *,
+        request_id: str | None = None,
+        idempotency: Idempotency | None = None,
+        deadline_s: float | None = None,
+        client: str | None = None,
     ) -> Outcome:
         """Handle one message as ``Orchestrator.handle`` does."""
         ...
@@ -101,8 +107,9 @@ class Worker:
         """Handle one job and write down what came of it. Raises ``StoreUnavailableError`` alone."""
         try:
             message = self._queue.message_of(job)
-            idempotency = idempotency_of(job, message)
-            outcome = await self._handler.handle(message, request_id=job.id, idempotency=idempotency, deadline_s=self._deadline_s)
+            outcome = await self._handler.handle(
+                message, request_id=job.id, idempotency=idempotency_of(job, message), deadline_s=self._deadline_s, client=job.client
+            )
         except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever one job comes to, the others go on; its text could quote the message

@@ -100,10 +100,14 @@ async def handle_once(
     With a key the outcome is the one that is stored, so that a replay has the same body, ``processing_time_ms`` included.
     """
     orchestrator = orchestrator_of(request)
-    outcome = await orchestrator.handle(message, request_id=request_id, idempotency=idempotency, deadline_s=deadline_s)
-    if outcome.request_id != request_id:
+    outcome = await orchestrator.handle(
+        message, request_id=request_id, idempotency=idempotency, deadline_s=deadline_s, client=client_of(request).id
+    )
+    replayed = outcome.request_id != request_id
+    state = request.scope["state"] if request_id == request.state.request_id else None  # the access log tells of one message, not of rows
+    request.app.state.telemetry.observe(outcome, state, replayed=replayed)
+    if replayed:
         return outcome, True
-    request.app.state.telemetry.observe(outcome)
     if idempotency:
         stored = await asyncio.to_thread(orchestrator.ledger.recorded, idempotency)
         return stored or outcome, False
