@@ -55,11 +55,15 @@ class Worker:
         deadline_s: float = DEADLINE_S,
         poll_s: float = POLL_S,
         handled: Callable[[Outcome], object] = lambda _: None,
+        anonymous: str | None = None,
     ) -> None:
-        """Give the handler ``deadline_s`` seconds for a job; ``handled`` is told each outcome that is new."""
+        """Give the handler ``deadline_s`` seconds for a job; ``handled`` is told each outcome that is new.
+
+        ``anonymous`` is the client that stands for whoever asks: its messages need not all be answered by one release.
+        """
         self._handler, self._queue = handler, queue
         self._concurrency, self._deadline_s, self._poll_s = concurrency, deadline_s, poll_s
-        self._handled = handled
+        self._handled, self._anonymous = handled, anonymous
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set and what is under way has ended; outlasts a lost database."""
@@ -108,7 +112,11 @@ class Worker:
         try:
             message = self._queue.message_of(job)
             outcome = await self._handler.handle(
-                message, request_id=job.id, idempotency=idempotency_of(job, message), deadline_s=self._deadline_s, client=job.client
+                message,
+                request_id=job.id,
+                idempotency=idempotency_of(job, message),
+                deadline_s=self._deadline_s,
+                client=None if job.client == self._anonymous else job.client,
             )
         except StoreUnavailableError:
             raise

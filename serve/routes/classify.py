@@ -19,6 +19,7 @@ from orchestrator.response import ClassifyResponse
 from orchestrator.schema import Channel, Message, Outcome
 from orchestrator.store.job_queue import NewJob
 from orchestrator.store.ledger import Idempotency
+from serve.client import ANYBODY
 from serve.idempotency import REPLAYED, InFlight, KeyHeader, key_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
@@ -100,11 +101,16 @@ async def handle_once(
     With a key the outcome is the one that is stored, so that a replay has the same body, ``processing_time_ms`` included.
     """
     orchestrator = orchestrator_of(request)
+    client = client_of(request)
+    state = request.scope["state"] if request_id == request.state.request_id else None  # the access log tells of one message, not of rows
     outcome = await orchestrator.handle(
-        message, request_id=request_id, idempotency=idempotency, deadline_s=deadline_s, client=client_of(request).id
+        message,
+        request_id=request_id,
+        idempotency=idempotency,
+        deadline_s=deadline_s,
+        client=None if client is ANYBODY else client.id,
     )
     replayed = outcome.request_id != request_id
-    state = request.scope["state"] if request_id == request.state.request_id else None  # the access log tells of one message, not of rows
     request.app.state.telemetry.observe(outcome, state, replayed=replayed)
     if replayed:
         return outcome, True
