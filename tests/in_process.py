@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx2
 from sqlalchemy import select
@@ -34,13 +35,16 @@ def service_llm(**named):
 
 
 def orchestrator_on(ledger, llm=None):
-    return Orchestrator(RELEASE.manifest.id, open_classifier(RELEASE, llm or service_llm()), WORKFLOWS, ledger)
+    return Orchestrator(RELEASE.manifest.id, replace(CLASSIFIER, llm=llm or service_llm()), WORKFLOWS, ledger)
 
 
 async def until(true):
     """Return once something is true; ``true`` is asked in a thread, as it may look into a database."""
     while not await asyncio.to_thread(true):  # noqa: ASYNC110  # what others write to a database sets no event
         await asyncio.sleep(0.02)
+
+
+CLASSIFIER = open_classifier(RELEASE, service_llm())  # loaded once
 
 
 class Deadline:

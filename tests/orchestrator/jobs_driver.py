@@ -24,7 +24,7 @@ from orchestrator.schema import Message
 from orchestrator.store.job_queue import JobQueue, NewJob
 from orchestrator.store.ledger import Ledger
 
-EACH = 3  # messages queued before each point
+EACH = 2  # messages queued before each point
 AHEAD = timedelta(minutes=2)  # longer than a lease
 # Where a child kills itself, and up to which time it comes there.
 STEPS = {"before a statement": 60, "after a statement": 60, "before a commit": 8, "after a commit": 8}

@@ -10,7 +10,7 @@ from orchestrator.errors import StoreUnavailableError
 from orchestrator.store.ledger import Ledger
 from orchestrator.testing import ScriptedLLM
 
-RETRIES = int(os.environ.get("IDEMPOTENCY_RETRIES", "500"))  # 10,000 of them are the contract's figure
+RETRIES = int(os.environ.get("IDEMPOTENCY_RETRIES", "300"))  # 10,000 of them are the contract's figure
 KEYS = 50
 AT_ONCE = 64
 

@@ -14,7 +14,7 @@ from orchestrator.store import tables
 from orchestrator.store.ledger import Ledger
 from orchestrator.testing_receiver import Receiver, Said
 
-BURST = int(os.environ.get("JOBS_BURST", "300"))  # 10,000 of them are measured in docs/jobs.md
+BURST = int(os.environ.get("JOBS_BURST", "200"))  # 10,000 of them are measured in docs/jobs.md
 AT_ONCE = 64
 SECRET = "a secret of the tests"  # noqa: S105  # it protects nothing
 
@@ -80,29 +80,29 @@ def test_who_asked_for_it_is_called_back_with_the_signed_answer_until_it_is_take
     assert told["payload"] == {"job_id": job_id, "status": "done", "result": done["result"], "error": None}
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://elsewhere.example/hook",
-        "http://desk.example/hook",
-        "https://desk.example@elsewhere.example/",
-        "https://elsewhere.example\\@desk.example/",
-        "https://desk.example:99999/",
-        "ftp://desk.example/",
-        "//desk.example/",
-        "https://desk.example /",
-        "https://127.0.0.1.desk.example/",
-        "",
-        "x" * 3000,
-    ],
+REFUSED = (
+    "https://elsewhere.example/hook",
+    "http://desk.example/hook",
+    "https://desk.example@elsewhere.example/",
+    "https://elsewhere.example\\@desk.example/",
+    "https://desk.example:99999/",
+    "ftp://desk.example/",
+    "//desk.example/",
+    "https://desk.example /",
+    "https://127.0.0.1.desk.example/",
+    "",
+    "x" * 3000,
 )
-def test_a_url_that_may_not_be_called_back_is_a_422_problem_that_does_not_repeat_it(database, url):
+
+
+def test_a_url_that_may_not_be_called_back_is_a_422_problem_that_does_not_repeat_it(database):
     async def main():
         async with served(database, callback_hosts=("desk.example", "127.0.0.1")) as client:
-            refused = await queue_up(client, callback_url=url)
-        assert refused.status_code == 422
-        assert "callback_url" in refused.json()["detail"]
-        assert "elsewhere" not in refused.text
+            for url in REFUSED:
+                refused = await queue_up(client, callback_url=url)
+                assert refused.status_code == 422, url
+                assert "callback_url" in refused.json()["detail"]
+                assert "elsewhere" not in refused.text
 
     asyncio.run(main())
 
