@@ -33,6 +33,8 @@ ORDER: tuple[Table, ...] = (
     tables.OutboxMessage,
     tables.IdempotencyKey,
 )
+# Made once: making a statement and its key in the cache of compiled ones takes as long as executing it.
+INSERTS = {table: insert(table) for table in ORDER}
 Waiting = tuple[Entry, Future[None]]
 
 
@@ -127,7 +129,7 @@ class Writer:
         with writing(self._engine) as connection:
             for table in ORDER:
                 if table in together:
-                    connection.execute(insert(table), together[table])
+                    connection.execute(INSERTS[table], together[table])
             head = append(connection, [entry.event for entry in entries], self._found)
         self._committed(head)
 
