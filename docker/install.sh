@@ -15,3 +15,5 @@ cd "$venv"/lib/python3*/site-packages
 find . -type d \( -name tests -o -name testing -o -name include \) -not -path './numpy/*' -prune -exec rm -r {} +
 rm -r ./numpy/tests ./numpy/*/tests ./numpy/_core/include 2>/dev/null || true
 find . -type f \( -name '*.pyi' -o -name '*.c' -o -name '*.h' -o -name '*.pyx' -o -name '*.pxd' \) -delete
+# Where in the world a phone number is, and who its carrier is: tables of 40 MB that recognising one does not need.
+rm -r ./phonenumbers/geodata ./phonenumbers/carrierdata ./phonenumbers/tzdata 2>/dev/null || true

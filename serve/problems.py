@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -9,23 +12,30 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Scope, Send
 
 from orchestrator.errors import StoreUnavailableError
+from orchestrator.redact import redact
 
+MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "2"  # a database that restarts is back within seconds
+UNEXPECTED = "the request could not be handled; quote the request id"
+_FIELD = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}|[0-9]{1,4}")  # the name of a field of ours, or a place in a list
 
 
 def problem(request: Request, status: int, detail: str, *, headers: dict[str, str] | None = None, **more: Any) -> JSONResponse:
     """Return a problem response."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "request_id": request.state.request_id,
-        **more,
-    }
-    return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)
+    body = _body(request.scope, status, detail) | more
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def send_problem(scope: Scope, send: Send, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    """Answer a request with a problem from within a middleware, where there is no app yet to do so."""
+    body = json.dumps(_body(scope, status, detail)).encode()
+    told = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} | dict(headers or {})
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told.items()]
+    await send({"type": "http.response.start", "status": int(status), "headers": raw})
+    await send({"type": "http.response.body", "body": body})
 
 
 def install(app: FastAPI) -> None:
@@ -38,8 +48,8 @@ def install(app: FastAPI) -> None:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # what the handler is registered for
-    # pydantic's report repeats the input: only where and why are passed on.
-    errors = [{"field": ".".join(str(part) for part in one["loc"][1:]) or "body", "reason": one["msg"]} for one in error.errors()]
+    # pydantic's report repeats the input: only where and why are passed on, and of names that the client made up those that look like it.
+    errors = [{"field": _field(one["loc"][1:]), "reason": redact(one["msg"])} for one in error.errors()]
     detail = "; ".join(f"{one['field']}: {one['reason']}" for one in errors)
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 
@@ -55,4 +65,18 @@ async def _store_down(request: Request, error: Exception) -> JSONResponse:  # no
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001  # nothing of it may leak
-    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "the request could not be handled; quote the request id")
+    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+
+
+def _body(scope: Scope, status: int, detail: str) -> dict[str, Any]:
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+        "request_id": scope.get("state", {}).get("request_id"),
+    }
+
+
+def _field(parts: tuple[Any, ...]) -> str:
+    return ".".join(str(part) if _FIELD.fullmatch(str(part)) else "(a name)" for part in parts) or "body"

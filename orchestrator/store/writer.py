@@ -32,6 +32,7 @@ ORDER: tuple[Table, ...] = (
     tables.Escalation,
     tables.OutboxMessage,
     tables.IdempotencyKey,
+    tables.Job,
 )
 # Made once: making a statement and its key in the cache of compiled ones takes as long as executing it.
 INSERTS = {table: insert(table) for table in ORDER}
@@ -130,7 +131,10 @@ class Writer:
             for table in ORDER:
                 if table in together:
                     connection.execute(INSERTS[table], together[table])
-            head = append(connection, [entry.event for entry in entries], self._found)
+            for entry in entries:
+                if entry.change:
+                    entry.change(connection)
+            head = append(connection, [entry.event for entry in entries if entry.event], self._found)
         self._committed(head)
 
 
