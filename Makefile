@@ -48,13 +48,14 @@ test-cov: setup ## run the tests with coverage
 	pytest -n 2 --dist loadfile --ignore=$(ALONE) --cov --cov-report=
 	pytest $(ALONE) --cov --cov-append --cov-report=term-missing:skip-covered
 
-check: setup ## ruff, mypy, import-linter, bandit; actionlint and zizmor on the workflows
+check: setup ## ruff, mypy, import-linter, bandit; the linters of workflows, containers and manifests
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	bandit --quiet --configfile pyproject.toml --recursive orchestrator evals serve
 	bash .ci/workflows
+	bash .ci/containers
 
 audit: setup ## known vulnerabilities in the locked packages (pip-audit; needs the network)
 	pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock

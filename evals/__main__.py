@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from evals.commands import change, data, online, pipeline, promptfoo, release, reporting, running, workflows
+from evals.commands import change, data, online, pipeline, promptfoo, release, reporting, running, shadow, workflows
 from evals.data import Split
 from evals.errors import DataError, EvalError
 from evals.transfer import IMPORTABLE
@@ -174,6 +174,12 @@ def _online_verb(verb: Callable[..., argparse.ArgumentParser]) -> None:
     checking.add_argument("--tolerance", type=float, metavar="T", help="how far outside the evidence is no news (default: 0.02)")
     checking.add_argument("--json", action="store_true", help="print JSON instead of a table")
     checking.add_argument("--metrics", metavar="FILE", help="also write the checks in Prometheus' text format")
+    comparing = verb("shadow", shadow.do_shadow, "what a challenger and the champion decided about the same live messages")
+    comparing.add_argument("--database", metavar="URL", help="where they were recorded (default: DATABASE_URL, else the orchestrator's)")
+    comparing.add_argument("--challenger", metavar="ID", help="which release (default: the one compared last)")
+    comparing.add_argument("--champion", metavar="ID", help="against which (default: the one it was compared with last)")
+    comparing.add_argument("--since", metavar="ISO", help="only comparisons from this moment on")
+    comparing.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
 def _change_verbs(verb: Callable[..., argparse.ArgumentParser]) -> None:

@@ -14,7 +14,7 @@ from evals.cache import LASTING, ReplyCache
 from evals.errors import EvalError
 from orchestrator.batch_api import MAX_BYTES, MAX_REQUESTS, Batch, BatchApi, decode, encode
 from orchestrator.llm import Reply, Request
-from orchestrator.resilience import TRANSIENT
+from orchestrator.retrying import TRANSIENT
 from orchestrator.schema import Failure, Record
 
 ROUNDS = 2  # how often a request is submitted whose batch expires before its turn; what is left then is asked live

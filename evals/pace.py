@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from orchestrator.llm import LLM, Reply, Request
-from orchestrator.resilience import TRANSIENT
+from orchestrator.retrying import TRANSIENT
 from orchestrator.schema import Failure, FailureKind
 
 START = 4  # doubled every round until the first 429: 16 at once are reached after two round trips

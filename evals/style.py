@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -45,15 +46,21 @@ def character_features(text: str) -> list[float]:
 
 def probe(rows: Sequence[Row], seed: int) -> Probe:
     """Train the probe on folds grouped by seed and return how well it does on the rows it has not seen."""
-    form = np.array([form_features(row.message) for row in rows])
-    characters = np.array([character_features(row.message) for row in rows])
-    labels: NDArray[np.int_] = np.array([CATEGORIES.index(row.label) for row in rows])
-    groups = [row.seed_id for row in rows]
-    wider = _telling(np.hstack([form, characters]), labels, groups, seed)
-    return Probe(form=_telling(form, labels, groups, seed), form_digits_capitals=wider, n=len(rows))
+    return Probe(form=form_telling(rows, seed), form_digits_capitals=_telling_of(rows, seed, characters=True), n=len(rows))
 
 
-def _telling(features: NDArray[np.float64], labels: NDArray[np.int_], groups: Sequence[str], seed: int) -> Telling:
+def form_telling(rows: Sequence[Row], seed: int) -> Telling:
+    """Return what length and punctuation alone tell: the half of the probe that the dataset is held to."""
+    return _telling_of(rows, seed, characters=False)
+
+
+def _telling_of(rows: Sequence[Row], seed: int, *, characters: bool) -> Telling:
+    seen = tuple((row.message, CATEGORIES.index(row.label), row.seed_id) for row in rows)
+    return _telling(seen, seed, characters=characters)
+
+
+@lru_cache(maxsize=8)  # seconds of training, asked for again wherever the same rows are looked at twice
+def _telling(seen: tuple[tuple[str, int, str], ...], seed: int, *, characters: bool) -> Telling:
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -61,12 +68,15 @@ def _telling(features: NDArray[np.float64], labels: NDArray[np.int_], groups: Se
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    texts, codes, groups = zip(*seen, strict=True)
+    labels: NDArray[np.int_] = np.array(codes)
+    features = np.array([form_features(text) + (character_features(text) if characters else []) for text in texts])
+    folds = list(StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(features, labels, groups))
     linear = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000))
     boosted = HistGradientBoostingClassifier(max_depth=3, max_iter=80, learning_rate=0.05, class_weight="balanced", random_state=seed)
     found = []
     for model in (linear, boosted):
-        probabilities = cross_val_predict(model, features, labels, cv=folds, groups=groups, method="predict_proba")
+        probabilities = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
         auc = roc_auc_score(labels == SAFETY_INDEX, probabilities[:, SAFETY_INDEX])
         found.append((float(balanced_accuracy_score(labels, probabilities.argmax(axis=1))), float(auc)))
     return Telling(*map(max, zip(*found, strict=True)))

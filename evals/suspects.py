@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evals.data import Row
 from evals.local import label_codes, new_model
@@ -32,18 +34,25 @@ def suspects(rows: Sequence[Row], seed: int) -> list[Suspect]:
     Learning", JAIR 2021. To be looked at by a person, never acted on blindly; nothing is tuned by it, so all splits are
     looked at.
     """
+    rows = sorted((row for row in rows if row.perturbation is None), key=lambda row: row.id)  # so that folds do not follow file order
+    seen = tuple((row.message, int(code), row.seed_id) for row, code in zip(rows, label_codes(rows), strict=True))
+    quality, guesses, doubted = _doubts(seen, seed)
+    order = np.argsort(quality, kind="stable")
+    return [Suspect(rows[i], float(quality[i]), CATEGORIES[int(guesses[i])], bool(doubted[i])) for i in order]
+
+
+@lru_cache(maxsize=2)  # seconds of training, asked for again where the same rows are looked at twice
+def _doubts(seen: tuple[tuple[str, int, str], ...], seed: int) -> tuple[NDArray[np.float64], NDArray[np.int_], NDArray[np.bool_]]:
+    """Return the quality of every label, the label a classifier that has not seen the row favours, and cleanlab's cut."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-    rows = sorted((row for row in rows if row.perturbation is None), key=lambda row: row.id)  # so that folds do not follow file order
-    texts, labels = [row.message for row in rows], label_codes(rows)
+    texts, codes, groups = zip(*seen, strict=True)
+    labels = np.array(codes)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=UserWarning)
-        groups = [row.seed_id for row in rows]
-        probabilities = cross_val_predict(new_model(C), texts, labels, cv=folds, groups=groups, method="predict_proba")
+        probabilities = cross_val_predict(new_model(C), list(texts), labels, cv=folds, groups=groups, method="predict_proba")
     quality = get_label_quality_scores(labels, probabilities)
-    doubted = find_label_issues(labels, probabilities, n_jobs=1)
-    order = np.argsort(quality, kind="stable")
-    return [Suspect(rows[i], float(quality[i]), CATEGORIES[int(probabilities[i].argmax())], bool(doubted[i])) for i in order]
+    return quality, probabilities.argmax(axis=1), find_label_issues(labels, probabilities, n_jobs=1)

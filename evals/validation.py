@@ -11,7 +11,7 @@ from evals.data import Row, Split, read_split
 from evals.errors import DataError
 from evals.judgements import check_judgements
 from evals.similarity import near_duplicates
-from evals.style import probe
+from evals.style import form_telling
 from evals.variants import check_variants
 from orchestrator.schema import Category, Channel
 
@@ -125,7 +125,7 @@ def _telling_form(splits: dict[Split, list[Row]], seed: int) -> list[str]:
     rows = written_rows(splits)
     if len(rows) < MIN_WRITTEN_ROWS:
         return []
-    form = probe(rows, seed).form
+    form = form_telling(rows, seed)
     if form.safety_auc <= MAX_FORM_AUC and form.balanced_accuracy <= MAX_FORM_ACCURACY:
         return []
     return [

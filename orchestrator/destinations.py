@@ -72,13 +72,14 @@ def _check(variable: str, url: str, *, allow_http: bool) -> None:
         raise OrchestratorError(f"{variable} begins with {scheme + ':' if scheme else 'no scheme'}: write https://HOST/PATH")
     if not host or not url.isprintable() or " " in url:
         raise OrchestratorError(f"{variable} names no host, or holds a space or a control character: write https://HOST/PATH")
-    if scheme == "http" and not allow_http and not _is_loopback(host):
+    if scheme == "http" and not allow_http and not is_loopback(host):
         raise OrchestratorError(
             f"{variable} would send customers' data to {host} unencrypted: use https, or WEBHOOK_ALLOW_HTTP=1 inside a network you trust"
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether a host is this machine."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

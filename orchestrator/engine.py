@@ -7,11 +7,16 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from orchestrator.classify import Classifier
+from orchestrator.deadline import RECORDING_S, Punctual, time_limit
 from orchestrator.errors import ConflictError
 from orchestrator.knowledge_base import KnowledgeBase, packaged_folder
-from orchestrator.schema import Category, Message, Outcome
+from orchestrator.resilience import ResilientLLM
+from orchestrator.rollout.releases import Releases
+from orchestrator.rollout.serving import Serving
+from orchestrator.schema import Category, FailureKind, Message, Outcome
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
 from orchestrator.workflows.informational import Informational
@@ -21,28 +26,55 @@ from orchestrator.workflows.service_action import OrderLookup, ServiceAction
 
 @dataclass(frozen=True)
 class Orchestrator:
-    """A classifier, three workflows and the ledger."""
+    """A classifier, three workflows and the ledger. Where there are ``releases``, they choose the classifier of each message."""
 
     release: str
     classifier: Classifier
     workflows: Mapping[Category, Workflow]
     ledger: Ledger
+    releases: Releases | None = None
 
-    async def handle(self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None) -> Outcome:
+    @property
+    def serving_release(self) -> str:
+        """The id of the release that answers now."""
+        return self.releases.active.release if self.releases else self.release
+
+    @property
+    def llm(self) -> ResilientLLM | None:
+        """The LLM that answers now, for what a service shows of it; None where it is asked without resilience."""
+        asked = (self.releases.active.classifier if self.releases else self.classifier).llm
+        inner = asked.inner if isinstance(asked, Punctual) else asked
+        return inner if isinstance(inner, ResilientLLM) else None
+
+    async def handle(
+        self,
+        message: Message,
+        *,
+        request_id: str | None = None,
+        idempotency: Idempotency | None = None,
+        deadline_s: float | None = None,
+        client: str | None = None,
+    ) -> Outcome:
         """Handle one message. When this returns, the outcome is durably recorded.
 
-        A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises ``ConflictError`` when the key was
-        used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the same request may be made again.
+        It has ``deadline_s`` seconds: the LLM gets what is left of them but for the recording, and when it has not answered by then the
+        answer is degraded, never missing. A ``client`` is always answered by the same release while a canary runs; without one each
+        request is drawn by itself. A repeated idempotency key gets the outcome it got before, and nothing is done twice. Raises
+        ``ConflictError`` when the key was used for another request, and ``StoreUnavailableError`` when the store takes nothing: then the
+        same request may be made again.
         """
         started = time.perf_counter()
         if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
             return before
-        classification = await self.classifier(message)
+        request_id = request_id or str(uuid.uuid4())
+        left_s = None if deadline_s is None else deadline_s - (time.perf_counter() - started) - RECORDING_S
+        with self._serving(client or request_id) as serving, time_limit(left_s, FailureKind.DEADLINE):
+            classification = await serving.classifier(message)
         workflow = self.workflows[classification.decision.category]
         result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(
-            request_id=request_id or str(uuid.uuid4()),
-            release=self.release,
+            request_id=request_id,
+            release=serving.release,
             classification=classification,
             result=result,
             processing_time_ms=(time.perf_counter() - started) * 1000,
@@ -53,8 +85,18 @@ class Orchestrator:
             if idempotency and (before := await asyncio.to_thread(self.ledger.recorded, idempotency)):
                 return before
             raise
+        if self.releases:
+            self.releases.after(message, outcome)
         took = (time.perf_counter() - started) * 1000
         return outcome.model_copy(update={"processing_time_ms": took})
+
+    def _serving(self, client: str) -> Serving:
+        """Choose the release of a message: here, and nowhere else."""
+        return self.releases.pick(client) if self.releases else self._only
+
+    @cached_property
+    def _only(self) -> Serving:
+        return Serving(self.release, self.classifier)
 
 
 def standard_workflows(orders: OrderLookup) -> dict[Category, Workflow]:

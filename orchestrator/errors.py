@@ -7,6 +7,7 @@ OrchestratorError
 ├── InputError        a message cannot be accepted
 ├── KeysError         an encryption or signing key is missing, or does not fit
 ├── ConflictError     somebody else has done it, or it was done otherwise before
+├── QueueFullError    so many messages wait already: nothing was accepted, try again later
 └── StoreUnavailableError   the database does not answer, is full or is read-only: nothing was accepted, try again
 """
 
@@ -37,6 +38,10 @@ class KeysError(OrchestratorError):
 
 class ConflictError(OrchestratorError):
     """What is asked for contradicts what was done before: an idempotency key of another message, an escalation of somebody else's."""
+
+
+class QueueFullError(OrchestratorError):
+    """So many messages wait that no more are taken. Nothing was accepted; the same request may be made again later."""
 
 
 class StoreUnavailableError(OrchestratorError):

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import islice
@@ -21,16 +19,14 @@ import jinja2
 import jinja2.meta
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from orchestrator.errors import PromptError
 from orchestrator.llm import Request, Turn
 from orchestrator.schema import CATEGORIES, Asked, Category, Message, Record
+from orchestrator.tfidf import Corpus
 
 if TYPE_CHECKING:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     from orchestrator.catalogue import Model
 
 AnswerField = Literal["category", "confidence", "reasoning", "probabilities"]
@@ -210,15 +206,11 @@ def nearest(examples: Sequence[Example], retrieval: Retrieval) -> Callable[[str]
 
     Nearness is the cosine of word TF-IDF vectors. An example with the very same text is never shown.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     pool = sorted((example for example in examples if len(example.message) <= retrieval.max_chars), key=lambda example: example.id)
-    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2))
-    matrix = vectorizer.fit_transform([example.message for example in pool])
-    embed = _embedder(vectorizer)
+    cosines = Corpus([example.message for example in pool])
 
     def look_up(text: str) -> list[Example]:
-        order = np.argsort(-(matrix @ embed(text)), kind="stable")  # stable: equally near examples go by id
+        order = np.argsort(-cosines(text), kind="stable")  # stable: equally near examples go by id
         chosen = islice((pool[i] for i in order.tolist() if pool[i].message != text), retrieval.k)
         return list(chosen)[::-1]
 
@@ -229,29 +221,6 @@ def _digest(prompt: Prompt, examples: Sequence[Example]) -> str:
     """Return the SHA-256 of a prompt and of the examples it may show."""
     lines = [prompt.sha256, *(example.model_dump_json() for example in sorted(examples, key=lambda example: example.id))]
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _embedder(vectorizer: TfidfVectorizer) -> Callable[[str], NDArray[np.float64]]:
-    """Return what ``vectorizer.transform`` computes of one text, to the last bit, as a dense vector and ten times as fast.
-
-    To the last bit, because the order of the examples is part of the request's key.
-    """
-    analyze, vocabulary, idf = vectorizer.build_analyzer(), vectorizer.vocabulary_, vectorizer.idf_.tolist()
-    sublinear = cache(lambda count: float(np.log(np.float64(count))) + 1.0)
-
-    def embed(text: str) -> NDArray[np.float64]:
-        counts = Counter(vocabulary[term] for term in analyze(text) if term in vocabulary)
-        weights = {i: sublinear(counts[i]) * idf[i] for i in sorted(counts)}
-        square = 0.0
-        for weight in weights.values():  # one by one, as scikit-learn adds; sum() is more exact from Python 3.12 on
-            square += weight * weight
-        vector = np.zeros(len(idf))
-        if weights:
-            norm = math.sqrt(square)
-            vector[list(weights)] = [weight / norm for weight in weights.values()]
-        return vector
-
-    return embed
 
 
 def _fields(prompt: Prompt, model: Model) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from orchestrator.errors import OrchestratorError, StoreUnavailableError
 from orchestrator.lane import POLL_S, Lane
 from orchestrator.schema import Record
 from orchestrator.store.ledger import Ledger
-from orchestrator.store.outbox import Topic
 from orchestrator.webhooks import Webhook, open_client
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class Relay:
         self._ledger = ledger
         self._poll_s = poll_s
         self._alert_every_s = alert_every_s
-        self._unserved = [topic.value for topic in Topic if topic not in destinations.topics]
+        self._unserved = [topic.value for topics in VARIABLES.values() for topic in topics if topic not in destinations.topics]
         self._lanes = [
             Lane(
                 ledger,
@@ -104,16 +103,16 @@ class Relay:
         if self._unserved:
             _log.warning("no receiver is set for %s: these messages wait in the outbox", ", ".join(self._unserved))
         async with asyncio.TaskGroup() as group:
-            group.create_task(_forever(self._alert, stop, lambda _: self._alert_every_s))
+            group.create_task(forever(self._alert, stop, lambda _: self._alert_every_s))
             for lane in self._lanes:
-                group.create_task(_forever(partial(lane.drain, stop=stop), stop, lambda counts: 0.0 if counts else self._poll_s))
+                group.create_task(forever(partial(lane.drain, stop=stop), stop, lambda counts: 0.0 if counts else self._poll_s))
 
     async def _alert(self) -> None:
         if overdue := await asyncio.to_thread(self._ledger.alert_overdue):
             _log.warning("%d escalations are overdue and are paged", overdue)
 
 
-async def _forever(do: Callable[[], Awaitable[T]], stop: asyncio.Event, pause_s: Callable[[T], float]) -> None:
+async def forever(do: Callable[[], Awaitable[T]], stop: asyncio.Event, pause_s: Callable[[T], float]) -> None:
     """Do it again and again until ``stop`` is set, ``pause_s`` of what it returned apart, and longer apart while the database is lost."""
     lost_s = 0.0
     while not stop.is_set():

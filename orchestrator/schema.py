@@ -127,6 +127,8 @@ class FailureKind(StrEnum):
     REFUSED = "refused"
     TRUNCATED = "truncated"
     UNPARSABLE = "unparsable"
+    DEADLINE = "deadline"  # the message's own, before the LLM's time was over
+    BREAKER_OPEN = "breaker_open"  # it was not asked
 
 
 class Failure(Record):

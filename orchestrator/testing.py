@@ -1,18 +1,35 @@
-"""LLMs for tests, shipped with the package: scripted answers and faults, behind the same seam or a real socket."""
+"""LLMs for tests, shipped with the package: scripted answers and faults, behind the same seam or a real socket.
+
+``misbehaving_upstream`` is the server for everything that goes wrong on a network; it is ``orchestrator.testing_upstream``.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from orchestrator.llm import Reply, Request, Token
-from orchestrator.schema import Failure, FailureKind, Usage
+from orchestrator.llm import Reply, Request
+from orchestrator.schema import Failure, FailureKind
+from orchestrator.testing_completion import Answerer, scripted_completion, scripted_reply
+from orchestrator.testing_toxics import Toxic
+from orchestrator.testing_upstream import Upstream, misbehaving_upstream
+
+__all__ = [
+    "Answerer",
+    "FaultyLLM",
+    "ScriptedLLM",
+    "Toxic",
+    "Upstream",
+    "misbehaving_upstream",
+    "scripted_completion",
+    "scripted_reply",
+    "scripted_server",
+]
 
 
 class ScriptedLLM:
@@ -52,21 +69,6 @@ class FaultyLLM:
         """Fail."""
         self.calls += 1
         return Failure(kind=self.kind, detail="scripted")
-
-
-def scripted_reply(shares: Mapping[str, float]) -> Reply:
-    """Return a reply whose category token has the given distribution over codes."""
-    code = max(shares, key=lambda name: shares[name])
-    alternatives = tuple((name, math.log(max(share, 1e-12))) for name, share in shares.items())
-    tokens = (
-        Token(text='{"category":"', logprob=0.0),
-        Token(text=code, logprob=math.log(shares[code]), alternatives=alternatives),
-        Token(text='"}', logprob=0.0),
-    )
-    return Reply(text=json.dumps({"category": code}, separators=(",", ":")), tokens=tokens, usage=Usage(input_tokens=100, output_tokens=5))
-
-
-Answerer = Callable[[Sequence[Mapping[str, str]]], Mapping[str, float]]
 
 
 @contextmanager
@@ -109,25 +111,3 @@ def scripted_server(answer: Answerer, *, status: Callable[[], int] = lambda: 200
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # with the usual five, the sixth of a burst of connections may wait until its client gives up
-
-
-def scripted_completion(shares: Mapping[str, float]) -> dict[str, Any]:
-    """Return ``scripted_reply`` as the OpenAI protocol has it on the wire."""
-    reply = scripted_reply(shares)
-    content = [
-        {
-            "token": token.text,
-            "logprob": token.logprob,
-            "bytes": None,
-            "top_logprobs": [{"token": text, "logprob": logprob, "bytes": None} for text, logprob in token.alternatives],
-        }
-        for token in reply.tokens
-    ]
-    choice = {
-        "index": 0,
-        "finish_reason": "stop",
-        "message": {"role": "assistant", "content": reply.text, "refusal": None},
-        "logprobs": {"content": content, "refusal": None},
-    }
-    usage = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
-    return {"id": "scripted", "object": "chat.completion", "created": 0, "model": "scripted", "choices": [choice], "usage": usage}

@@ -7,15 +7,13 @@ as JSON, so loading one runs no code.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestrator.errors import ReleaseError
-from orchestrator.local_classifier import VIEWS, new_vectorizer
+from orchestrator.local_classifier import VIEWS, read_view
 
 
 class TextModel:
@@ -24,7 +22,7 @@ class TextModel:
     def __init__(self, parameters: dict[str, Any]) -> None:
         """Take the parameters as ``evals.workflows.fit_text_model`` writes them."""
         self.labels: tuple[str, ...] = tuple(parameters["labels"])
-        self._views = [_View(name, parameters["views"][name]) for name in VIEWS]
+        self._views = [read_view(name, parameters["views"][name]) for name in VIEWS]
         self._coefficients = np.ascontiguousarray(np.array(parameters["coefficients"], dtype=np.float64).T)  # (terms, labels)
         self._intercepts = np.array(parameters["intercepts"], dtype=np.float64)  # (labels,)
         terms = sum(len(view) for view in self._views)
@@ -43,29 +41,8 @@ class TextModel:
         """Return the (uncalibrated) probability of every label."""
         scores, at = self._intercepts.copy(), 0
         for view in self._views:
-            columns, values = view(text)
-            scores += values @ self._coefficients[at + columns]
+            columns, weights = view.in_order(text)
+            scores += weights / (np.linalg.norm(weights) or 1.0) @ self._coefficients[at + columns]
             at += len(view)
         odds = np.exp(scores - scores.max())
         return dict(zip(self.labels, (odds / odds.sum()).tolist(), strict=True))
-
-
-class _View:
-    """The TF-IDF row of one text, as the vectorizer's own ``transform`` gives it, which takes thrice as long for a single one."""
-
-    def __init__(self, name: str, view: dict[str, Any]) -> None:
-        vectorizer = new_vectorizer(name, view)
-        self._analyze = vectorizer.build_analyzer()
-        self._column = {term: column for column, term in enumerate(view["terms"])}
-        self._idf = np.array(vectorizer.idf_)
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __call__(self, text: str) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
-        """Return the columns of the terms known and their values: (1 + ln count) x idf, of length 1 together."""
-        found = Counter(map(self._column.get, self._analyze(text)))
-        found.pop(None, None)
-        columns = np.fromiter(found.keys(), dtype=np.int_, count=len(found))
-        values = (1 + np.log(np.fromiter(found.values(), dtype=np.float64, count=len(found)))) * self._idf[columns]
-        return columns, values / (np.linalg.norm(values) or 1.0)

@@ -1,41 +1,202 @@
-"""Run the HTTP service on the promoted champion: ``python -m serve``."""
+"""Run the service and what belongs to it: ``python -m serve [worker | keys | settings]``."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import os
+import signal
 import sys
-from functools import partial
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import TYPE_CHECKING
 
 import uvicorn
-from pydantic import ValidationError
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
-from orchestrator.connect import open_orchestrator
+from orchestrator.callbacks import callback_settings
+from orchestrator.connect import Rollout, open_orchestrator
+from orchestrator.engine import Orchestrator
 from orchestrator.errors import OrchestratorError
-from orchestrator.release import load_release
+from orchestrator.release import Release, load_release
+from orchestrator.resilience import Resilience
+from orchestrator.rollout.plan import Challenge, Mode
+from orchestrator.store.job_queue import JobQueue
 from orchestrator.store.ledger import default_database
+from serve import settings_table
+from serve.access import ApiKeys, command
 from serve.app import create_app
+from serve.configure import load_settings
+from serve.limits.bucket import Buckets, TakesTokens
 from serve.settings import Settings
+from serve.telemetry import Telemetry
+from serve.telemetry.logs import configure_logging
+from serve.telemetry.processes import shared_metrics
+from serve.worker import work
+
+if TYPE_CHECKING:
+    from serve.telemetry.traces import Tracing
+
+SECRETS = ("OPENAI_API_KEY", "LLM_API_KEY", "DATABASE_URL", "REDIS_URL", "ORDERS_API_KEY", "WEBHOOK_SECRET")
+SHUTDOWN_MARGIN_S = 5  # beyond the longest request, for who is still being answered when the process shall end
 
 
-def main() -> int:
-    """Serve until stopped; return 2 when the settings or the champion are not usable."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the arguments say; return 2 when the settings, the keys or the champion are not usable."""
+    options = _parser().parse_args(arguments)
+    options.environment = os.environ
     try:
-        settings = Settings()
-        release = load_release()
-    except (ValidationError, OrchestratorError) as error:
+        return int(options.run(options))
+    except OrchestratorError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    opening = partial(
-        open_orchestrator,
-        release,
-        os.environ,
-        database_url=settings.database_url or default_database(os.environ),
-        deadline_s=settings.llm_timeout_seconds,
-        connections=settings.max_concurrent_requests,
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m serve", description="Serve the promoted champion over HTTP.")
+    parser.set_defaults(run=_serve)
+    verbs = parser.add_subparsers(title="other verbs", metavar="verb")
+    verbs.add_parser("worker", help="work on the queue of jobs in a process of its own").set_defaults(run=_work)
+    command.add_verbs(verbs)
+    settings_table.add_verbs(verbs)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    settings = load_settings(options.environment)
+    release = load_release()
+    _key_file(settings)
+    _configure_logging(settings, options.environment, release)
+    print(f"release {release.manifest.id}: {release.manifest.candidate}", flush=True)
+    config = uvicorn.Config(
+        "serve.__main__:application",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # a forwarded header must not say who a client is
+        timeout_graceful_shutdown=int(settings.request_timeout_seconds) + SHUTDOWN_MARGIN_S,
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file,
     )
-    print(f"release {release.manifest.id}: {release.manifest.candidate}")
-    uvicorn.run(create_app(opening, settings), host=settings.host, port=settings.port)
+    if settings.workers == 1:
+        uvicorn.Server(config).run()
+        return 0
+    with shared_metrics(settings.workers):
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
     return 0
+
+
+def application() -> FastAPI:
+    """Return the application of this process, made from its environment."""
+    environment = os.environ
+    settings, release = load_settings(environment), load_release()
+    _configure_logging(settings, environment, release)
+    telemetry = Telemetry()
+    return create_app(
+        lambda: _open(settings, environment, release, telemetry),
+        settings,
+        telemetry=telemetry,
+        keys=_key_file(settings),
+        buckets=_buckets(settings, telemetry),
+        callbacks=callback_settings(environment, settings.callback_hosts),
+        tracing=_tracing(settings, release),
+    )
+
+
+def _work(options: argparse.Namespace) -> int:
+    """Work on the queue of jobs until stopped."""
+    settings = load_settings(dict(options.environment) | {"HOST": "127.0.0.1"})  # a worker listens nowhere
+    release = load_release()
+    _configure_logging(settings, options.environment, release)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with AsyncExitStack() as stack:
+            orchestrator = await stack.enter_async_context(_open(settings, options.environment, release, Telemetry()))
+            await work(
+                orchestrator,
+                JobQueue(orchestrator.ledger, limit=settings.job_queue_limit),
+                settings.job_concurrency or settings.model_fields["job_concurrency"].default,
+                stop,
+                deadline_s=settings.request_timeout_seconds,
+                callback_hosts=settings.callback_hosts,
+                callbacks=callback_settings(options.environment, settings.callback_hosts),
+            )
+
+    uvicorn_loop = uvicorn.Config("serve.__main__:application", loop="uvloop").get_loop_factory()
+    with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
+        runner.run(run())
+    return 0
+
+
+def _open(
+    settings: Settings, environment: Mapping[str, str], release: Release, telemetry: Telemetry
+) -> AbstractAsyncContextManager[Orchestrator]:
+    resilience = Resilience(
+        timeout_s=settings.llm_timeout_seconds,
+        attempts=settings.llm_attempts,
+        retry_share=settings.llm_retry_share,
+        hedge_s=settings.llm_hedge_seconds,
+        breaker_failure_share=settings.breaker_failure_share,
+        breaker_min_calls=settings.breaker_min_calls,
+        breaker_window_s=settings.breaker_window_seconds,
+        breaker_open_s=settings.breaker_open_seconds,
+        canary=True,
+    ).within(settings.request_timeout_seconds)
+    challenger, challenge = settings.challenger_release, None
+    if challenger is not None:
+        tried = load_release(challenger).manifest.id
+        challenge = Challenge(release=tried, mode=Mode(settings.challenger_mode), share=settings.challenger_share)
+    return open_orchestrator(
+        release,
+        environment,
+        database_url=settings.database_url or default_database(environment),
+        resilience=resilience,
+        connections=settings.max_concurrent_requests,
+        rollout=Rollout(
+            folders=(challenger,) if challenger is not None else (),
+            challenge=challenge,
+            on_compared=lambda agree, *_: telemetry.compared(agree=agree),
+        ),
+    )
+
+
+def _key_file(settings: Settings) -> ApiKeys | None:
+    return ApiKeys(settings.api_keys_file) if settings.api_keys_file else None
+
+
+def _buckets(settings: Settings, telemetry: Telemetry) -> TakesTokens:
+    if settings.redis_url is None:
+        return Buckets()
+    from serve.limits.redis_bucket import RedisBuckets
+
+    buckets = RedisBuckets(settings.redis_url, on_fallback=lambda _: telemetry.limits_lost())
+    telemetry.watch("rate_limit_shared", lambda: float(buckets.trouble is None))
+    return buckets
+
+
+def _tracing(settings: Settings, release: Release) -> Tracing | None:
+    if settings.otel_exporter_otlp_endpoint is None:
+        return None
+    from serve.telemetry.traces import Tracing
+
+    return Tracing.to(settings.otel_exporter_otlp_endpoint, release.manifest.id)
+
+
+def _configure_logging(settings: Settings, environment: Mapping[str, str], release: Release) -> None:
+    secrets = (environment.get(name, "") for name in SECRETS)
+    configure_logging(settings.log_level, settings.log_format, release=release.manifest.id, secrets=secrets)
 
 
 if __name__ == "__main__":

@@ -4,111 +4,149 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from http import HTTPStatus
-from typing import Any
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 
+from orchestrator.destinations import Destinations
 from orchestrator.engine import Orchestrator
-from orchestrator.incoming import storable
-from orchestrator.response import ClassifyResponse
-from orchestrator.schema import Channel, Message
+from orchestrator.safety import red_flags
+from orchestrator.store import figures
+from orchestrator.store.job_queue import JobQueue
 from serve import problems
-from serve.middleware import BodyLimit, RequestId
+from serve.access import ApiKeys, describe_access
+from serve.docs_page import add_docs
+from serve.draining import Draining
+from serve.layers import add_layers
+from serve.limits.bucket import Buckets, TakesTokens
+from serve.limits.slots import Slots
+from serve.review_page import review_page
+from serve.review_page.keys import ReviewKeys
+from serve.routes import routers_of
 from serve.settings import Settings
 from serve.telemetry import Telemetry
+from serve.telemetry.commits import timed
+from serve.telemetry.llm import LlmWatch
+from serve.worker import work
+
+if TYPE_CHECKING:
+    from serve.telemetry.traces import Tracing
 
 OpenOrchestrator = Callable[[], AbstractAsyncContextManager[Orchestrator]]
 
 
-class ClassifyRequest(BaseModel):
-    """A message to classify."""
+def create_app(
+    open_orchestrator: OpenOrchestrator,
+    settings: Settings,
+    *,
+    telemetry: Telemetry | None = None,
+    keys: ApiKeys | None = None,
+    buckets: TakesTokens | None = None,
+    callbacks: Destinations | None = None,
+    tracing: Tracing | None = None,
+) -> FastAPI:
+    """Return the application; the orchestrator is opened when it starts and closed when it stops.
 
-    model_config = ConfigDict(extra="forbid")
-
-    message: str = Field(min_length=1, examples=["I broke out in hives after the new tablets"])
-    channel: Channel = Channel.CHAT
-    metadata: dict[str, Any] = Field(default_factory=dict)
-
-    _storable = field_validator("message", mode="before")(storable)
-
-    @field_validator("message")
-    @classmethod
-    def _not_blank(cls, message: str) -> str:
-        if not message.strip():
-            raise ValueError("the message is empty")
-        return message
-
-
-def create_app(open_orchestrator: OpenOrchestrator, settings: Settings) -> FastAPI:
-    """Return the application; the orchestrator is opened when it starts and closed when it stops."""
-    telemetry = Telemetry()
+    Without ``keys`` nobody is asked for one, without ``buckets`` rate limits are this process's own, without ``callbacks`` nobody is
+    called back.
+    """
+    telemetry, limiter = telemetry or Telemetry(), buckets or Buckets()
+    slots = Slots(settings.max_concurrent_requests, reserve_share=settings.red_flag_share, queue_size=settings.queue_size)
+    draining = Draining(settings.drain_seconds)
+    telemetry.watch("admission_in_use", lambda: slots.in_use)
+    telemetry.watch("admission_waiting", lambda: slots.waiting)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_orchestrator() as orchestrator:
-            app.state.orchestrator = orchestrator
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(limiter.aclose)
+            if tracing is not None:
+                stack.callback(tracing.close)
+            opened = await stack.enter_async_context(open_orchestrator())
+            await asyncio.to_thread(red_flags, "")  # the rules are compiled now, not for the first message that finds all places taken
+            orchestrator = timed(opened, telemetry.committed)
+            await stack.enter_async_context(_shown(orchestrator, telemetry))
+            queue = JobQueue(orchestrator.ledger, limit=settings.job_queue_limit)
+            await stack.enter_async_context(_worked_on(queue, orchestrator, settings, telemetry, callbacks))
+            stack.enter_context(draining.on_sigterm())
+            app.state.orchestrator, app.state.queue = orchestrator, queue
             yield
-            app.state.orchestrator = None
+            app.state.orchestrator = app.state.queue = None
 
-    app = FastAPI(title="Contact centre orchestrator", version="1", lifespan=lifespan)
-    app.state.orchestrator = None
+    app = FastAPI(title="Contact centre orchestrator", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    state = app.state
+    state.orchestrator = state.queue = None
+    state.settings, state.telemetry, state.keys, state.draining = settings, telemetry, keys, draining
     problems.install(app)
-    slots = asyncio.Semaphore(settings.max_concurrent_requests)
-
-    @app.post("/api/v1/classify")
-    async def classify(body: ClassifyRequest, request: Request) -> ClassifyResponse:
-        """Classify one message, run its workflow, and answer once both are durably recorded."""
-        limit = settings.max_chars(body.channel)
-        if len(body.message) > limit:
-            telemetry.requests.labels("422").inc()
-            detail = f"message: {len(body.message)} characters; at most {limit} are accepted on channel {body.channel.value}"
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-        message = Message(
-            text=body.message, channel=body.channel, metadata={name: storable(value) for name, value in body.metadata.items()}
-        )
-        async with slots:
-            outcome = await _ready(app).handle(message, request_id=request.state.request_id)
-        telemetry.requests.labels("200").inc()
-        return telemetry.observe(outcome)
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Say that the process is alive."""
-        return {"status": "ok"}
-
-    @app.get("/ready")
-    async def ready() -> JSONResponse:
-        """Say whether requests can be served: champion loaded and store up. A missing LLM only degrades."""
-        orchestrator: Orchestrator | None = app.state.orchestrator
-        body: dict[str, Any] = {"champion": None, "store": "down"}
-        if orchestrator is not None:
-            body["champion"] = orchestrator.release
-            try:
-                await asyncio.to_thread(orchestrator.ledger.ping)
-                body["store"] = "up"
-            except Exception as error:  # noqa: BLE001  # whatever the driver raises, the store is down
-                body["store"] = f"down ({type(error).__name__})"
-        good = body["champion"] is not None and body["store"] == "up"
-        return JSONResponse({"status": "ready" if good else "not ready", **body}, status_code=200 if good else 503)
-
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        """Return the metrics in Prometheus' text format."""
-        return Response(generate_latest(telemetry.registry), media_type=CONTENT_TYPE_LATEST)
-
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestId)
+    for router in (*routers_of(settings), review_page(ReviewKeys(keys) if keys else None)):
+        app.include_router(router)
+    add_docs(app)
+    _describe(app)
+    add_layers(
+        app,
+        settings,
+        keys=keys,
+        buckets=limiter,
+        slots=slots,
+        telemetry=telemetry,
+        draining=draining,
+        tracing=tracing,
+    )
     return app
 
 
-def _ready(app: FastAPI) -> Orchestrator:
-    orchestrator: Orchestrator | None = app.state.orchestrator
-    if orchestrator is None:
-        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "starting or draining", headers={"Retry-After": "1"})
-    return orchestrator
+@asynccontextmanager
+async def _shown(orchestrator: Orchestrator, telemetry: Telemetry) -> AsyncIterator[None]:
+    """Tell ``telemetry`` what the orchestrator serves, what its LLM does and how its store's queues are, while it runs."""
+    ledger, llm = orchestrator.ledger, LlmWatch(telemetry)
+
+    def look() -> None:
+        llm.look(orchestrator.llm)
+        telemetry.serving(orchestrator.serving_release, orchestrator.serving_release)
+
+    look()
+    telemetry.before_scrape(look)
+    telemetry.watch_store(lambda: figures.count(ledger.engine, ledger.clock()))
+    async with telemetry.running():
+        yield
+
+
+@asynccontextmanager
+async def _worked_on(
+    queue: JobQueue, orchestrator: Orchestrator, settings: Settings, telemetry: Telemetry, callbacks: Destinations | None
+) -> AsyncIterator[None]:
+    """Work on the queue in this process, where that is wanted; what is under way is finished before the end."""
+    if not settings.job_concurrency:
+        yield
+        return
+    stop = asyncio.Event()
+    worker = asyncio.create_task(
+        work(
+            orchestrator,
+            queue,
+            settings.job_concurrency,
+            stop,
+            deadline_s=settings.request_timeout_seconds,
+            callback_hosts=settings.callback_hosts,
+            callbacks=callbacks,
+            handled=telemetry.observe,
+        )
+    )
+    try:
+        yield
+    finally:
+        stop.set()
+        await worker
+
+
+def _describe(app: FastAPI) -> None:
+    """Let the OpenAPI document say which keys what needs."""
+    make = app.openapi
+
+    def described() -> dict[str, Any]:
+        known = app.openapi_schema is not None
+        document = make()
+        return document if known else describe_access(document)
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to extend the document

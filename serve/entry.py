@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from serve import problems
+from serve.access.headers import Header, security_headers, with_security_headers
+from serve.draining import Draining
 from serve.telemetry import Telemetry, timing
 from serve.telemetry.routes import Routes, method_of
 from serve.telemetry.timing import Served, server_timing
@@ -22,13 +24,6 @@ if TYPE_CHECKING:
 
 CLASSIFY = "/api/v1/classify"
 CLIENT_LEFT = 499  # nginx's number for who did not wait for the answer
-# nosniff: answers quote nothing, but JSON must never be taken for a page. no-store: they are about a person.
-SECURITY = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"),
-)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _log = logging.getLogger("serve.access")
 
@@ -40,9 +35,12 @@ class Entry:
     ``request_id``; ``timings``, seconds by name, for whoever measures something; ``told``, what the access log shall tell besides.
     """
 
-    def __init__(self, app: ASGIApp, telemetry: Telemetry, tracing: Tracing | None = None) -> None:
-        """Wrap ``app``, tell ``telemetry``, and where traces are wanted ``tracing``."""
-        self._app, self._telemetry, self._tracing = app, telemetry, tracing
+    def __init__(
+        self, app: ASGIApp, telemetry: Telemetry, tracing: Tracing | None = None, *, draining: Draining | None = None, tls: bool = False
+    ) -> None:
+        """Wrap ``app``, tell ``telemetry``, and where traces are wanted ``tracing``; ``tls`` says that this process ends TLS itself."""
+        self._app, self._telemetry, self._tracing, self._draining = app, telemetry, tracing, draining
+        self._security = security_headers(tls=tls)
         self._routes: Routes | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +57,7 @@ class Entry:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _headers(message.get("headers", []), state, time.perf_counter() - started)
+                message["headers"] = self._headers(message.get("headers", []), state, time.perf_counter() - started)
             await send(message)
 
         self._telemetry.began()
@@ -76,6 +74,14 @@ class Entry:
                 timing.current.reset(token)
                 self._ended(_served(scope, route, status, started))
 
+    def _headers(self, headers: list[Header], state: dict[str, Any], total_s: float) -> list[Header]:
+        added = [(b"x-request-id", state["request_id"].encode())]
+        if state["timings"]:
+            added.append((b"server-timing", server_timing(state["timings"], total_s).encode()))
+        if self._draining is not None and self._draining.begun:
+            added.append((b"connection", b"close"))  # the client's next request goes to another process
+        return with_security_headers([*headers, *added], self._security)
+
     def _route(self, scope: Scope) -> str:
         if self._routes is None:
             self._routes = Routes(scope["app"])
@@ -90,14 +96,6 @@ class Entry:
             _log.info("request", extra=_line(served, took_s))
         if self._tracing is not None:
             self._tracing.record(served)
-
-
-def _headers(headers: list[tuple[bytes, bytes]], state: dict[str, Any], total_s: float) -> list[tuple[bytes, bytes]]:
-    given = {name.lower() for name, _ in headers}
-    added = [(b"x-request-id", state["request_id"].encode())]
-    if state["timings"]:
-        added.append((b"server-timing", server_timing(state["timings"], total_s).encode()))
-    return [*headers, *added, *(header for header in SECURITY if header[0] not in given)]
 
 
 def _served(scope: Scope, route: str, status: int, started: float) -> Served:

@@ -76,7 +76,7 @@ def _body(scope: Scope, status: int, detail: str) -> dict[str, Any]:
         "title": HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,
-        "request_id": scope["state"]["request_id"],
+        "request_id": scope.get("state", {}).get("request_id"),
     }
 
 

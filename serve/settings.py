@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from orchestrator.schema import Channel
+
+
+def _listed(value: Any) -> Any:
+    """Read a list, written as JSON or with commas."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return tuple(one.strip() for one in value.split(",") if one.strip())
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError('it begins like JSON and is none: write ["one", "other"], or one,other') from None
+
+
+def _origin(value: str) -> str:
+    """Return an origin that a browser would send just so."""
+    try:
+        parts = urlsplit(value)
+        whole = f"{parts.scheme}://{parts.netloc}" == value and parts.port != {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:  # a port that is no number
+        whole = False
+    if not whole or parts.scheme not in {"http", "https"} or not parts.hostname or "*" in value or "@" in value or value != value.lower():
+        raise ValueError("an origin is https://HOST or https://HOST:PORT, each one named, in small letters, without a path")
+    return value
+
+
+Listed = NoDecode, BeforeValidator(_listed)  # NoDecode: else a list that is no JSON would hide all other problems
+Origin = Annotated[str, AfterValidator(_origin)]
 
 
 class Settings(BaseSettings):
     """How the service runs. Each field is an environment variable of the same name in capitals."""
 
-    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True, allow_inf_nan=False, str_strip_whitespace=True)
 
     host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs API keys")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
@@ -24,7 +54,11 @@ class Settings(BaseSettings):
 
     api_keys_file: Path | None = Field(None, description="file of hashed API keys (python -m serve keys); without one nobody is asked")
     allow_no_keys: bool = Field(default=False, description="serve without API keys on other addresses than loopback: only behind what asks")
-    cors_origins: tuple[str, ...] = Field((), description='origins whose pages may call, JSON: ["https://desk.example"]; none by default')
+    cors_origins: Annotated[tuple[Origin, ...], *Listed] = Field(
+        (), description="origins whose pages may call, JSON or with commas: https://desk.example; none by default"
+    )
+    tls_cert_file: Path | None = Field(None, description="certificate chain, PEM, where no proxy ends TLS; with TLS_KEY_FILE")
+    tls_key_file: Path | None = Field(None, description="its private key, PEM, without a password")
 
     max_chars_chat: int = Field(4_000, ge=1, description="longest chat message, characters")
     max_chars_voice: int = Field(10_000, ge=1, description="longest voice transcript, characters")
@@ -53,7 +87,9 @@ class Settings(BaseSettings):
 
     job_concurrency: int = Field(4, ge=0, description="queued messages handled at once in this process; 0: python -m serve worker does")
     job_queue_limit: int = Field(100_000, ge=1, description="messages that may wait in the queue; more get 503")
-    callback_hosts: tuple[str, ...] = Field((), description='hosts that may be called back, as JSON: ["desk.example"]; none by default')
+    callback_hosts: Annotated[tuple[str, ...], *Listed] = Field(
+        (), description="hosts that may be called back, JSON or with commas: desk.example; none by default"
+    )
 
     challenger_release: Path | None = Field(None, description="folder of a release that runs beside the champion")
     challenger_mode: Literal["shadow", "canary"] = Field("shadow", description="shadow: its answer is compared; canary: it is used")

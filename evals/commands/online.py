@@ -32,7 +32,7 @@ def do_online(workspace: Workspace, options: argparse.Namespace) -> int:
     since = None if options.since is None else parse_moment(options.since)
     release = _release(workspace, options.release)
     expected = expectations(release)
-    with _open_trail(options.database) as trail:
+    with open_trail(options.database) as trail:
         if problems := trail.verify():
             shown = "\n".join(problems[:SHOWN_PROBLEMS])
             raise EvalError(f"the audit trail does not hold, so nothing is computed from it ({len(problems)} problem(s)):\n{shown}")
@@ -101,7 +101,7 @@ def _release(workspace: Workspace, wanted: str | None) -> Release:
 
 
 @contextmanager
-def _open_trail(database: str | None) -> Iterator[Ledger]:
+def open_trail(database: str | None) -> Iterator[Ledger]:
     """Yield the ledger of a database that is there: opening an SQLite file that is not would make an empty one, and all be well."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import SQLAlchemyError

@@ -26,7 +26,7 @@ from orchestrator.catalogue import Model, find_model
 from orchestrator.connect import open_batch_api, open_chat
 from orchestrator.llm import LLM, Reply, Request
 from orchestrator.prompts import Renderer, load_prompt
-from orchestrator.resilience import Retrying
+from orchestrator.retrying import Retrying
 from orchestrator.schema import Answer, Failure, FailureKind
 
 CacheUse = Literal["use", "only", "refresh"]

@@ -90,9 +90,11 @@ async def _run(options: argparse.Namespace, found: Survey) -> Counter[str]:
     from orchestrator.connect import open_orchestrator
     from orchestrator.progress import progress
     from orchestrator.release import load_release
+    from orchestrator.resilience import PATIENT
     from orchestrator.table_writing import writing_table
 
-    opened = open_orchestrator(load_release(), options.environment, database_url=url_of(options), connections=options.concurrency)
+    database, at_once = url_of(options), options.concurrency
+    opened = open_orchestrator(load_release(), options.environment, database_url=database, resilience=PATIENT, connections=at_once)
     client = batch_client(options.file)
     with writing_table(options.output, RESULT) as write:
         async with opened as orchestrator:

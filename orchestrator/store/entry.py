@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy import Connection
 
 from orchestrator.keys import Keys
 from orchestrator.redact import redact, tokenize, untokened
@@ -32,10 +35,14 @@ class Idempotency(Record):
 
 @dataclass(frozen=True)
 class Entry:
-    """Rows by table, in the order they must be written, and the audit event."""
+    """Rows by table, in the order they must be written, and the audit event; ``{}`` where nothing was decided or done.
+
+    ``change`` is made in the same transaction, after the rows; it is made again where the transaction has to be.
+    """
 
     event: dict[str, Any]
     rows: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    change: Callable[[Connection], object] | None = None
 
 
 def new_entry(message: Message, outcome: Outcome, keys: Keys, now: datetime, idempotency: Idempotency | None = None) -> Entry:

@@ -12,18 +12,33 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from orchestrator.store import outbox
-from orchestrator.store.tables import ComplianceRecord, DataKey, Escalation, Feedback, IdempotencyKey, Interaction, OutboxMessage, Ticket
+from orchestrator.store.jobs import key_id
+from orchestrator.store.tables import (
+    ComparisonRow,
+    ComplianceRecord,
+    DataKey,
+    Escalation,
+    Feedback,
+    IdempotencyKey,
+    Interaction,
+    Job,
+    OutboxMessage,
+    Ticket,
+)
 
+TOLD_TEXT = (outbox.Topic.TICKET_OPENED.value, outbox.Topic.JOB_FINISHED.value)  # messages that hold something of what was said
 GONE: dict[str, Any] = {"erased": True}
 PAGE = 500  # below SQLite's limit of bound parameters
 
 
 def erase(connection: Connection, customer: str, by: str, now: datetime) -> tuple[int, dict[str, Any]]:
-    """Erase the messages of a customer (the pseudonym); return how many there were and the audit event."""
-    ids = list(connection.scalars(select(Interaction.request_id).where(Interaction.customer == customer)))
-    for page in pages(ids):
+    """Erase the messages of a customer (the pseudonym), also those that wait; return how many there were and the audit event."""
+    ids = set(connection.scalars(select(Interaction.request_id).where(Interaction.customer == customer)))
+    jobs = connection.execute(select(Job.id, Job.finished_at).where(Job.customer == customer)).all()
+    for page in pages(sorted(ids | {job.id for job in jobs})):
         _blank(connection, page)
-    return len(ids), {"kind": "erased", "at": now.isoformat(), "customer": customer, "messages": len(ids), "by": by}
+    count = len(ids | {job.id for job in jobs if job.finished_at is None})
+    return count, {"kind": "erased", "at": now.isoformat(), "customer": customer, "messages": count, "by": by}
 
 
 def pages(request_ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -40,14 +55,22 @@ def blank_own(connection: Connection, page: Sequence[str]) -> None:
     if unsaid:
         one = update(Interaction).where(Interaction.request_id == bindparam("of"))
         connection.execute(one.values(classification=bindparam("unsaid"), redacted_text="", sealed_values=None), unsaid)
-    connection.execute(delete(IdempotencyKey).where(IdempotencyKey.request_id.in_(page)))
+    for answers in (IdempotencyKey, ComparisonRow):
+        connection.execute(delete(answers).where(answers.request_id.in_(page)))
+    forget_jobs(connection, page)
+
+
+def forget_jobs(connection: Connection, page: Sequence[str]) -> None:
+    """Delete the jobs of some interactions with their answers; one that waits is never done, the answer of one under way is not kept."""
+    connection.execute(delete(Job).where(Job.id.in_(page)))
+    connection.execute(delete(DataKey).where(DataKey.request_id.in_([key_id(one) for one in page])))
 
 
 def blank_told(connection: Connection, page: Sequence[str]) -> None:
-    """Take the tickets of some interactions out of the outbox; what was not delivered never will be."""
-    tickets = OutboxMessage.request_id.in_(page) & (OutboxMessage.topic == outbox.Topic.TICKET_OPENED.value)
-    connection.execute(update(OutboxMessage).where(tickets).values(payload=GONE))
-    undelivered = tickets & (OutboxMessage.status != outbox.Status.DELIVERED.value)
+    """Take the tickets and answers of some interactions out of the outbox; what was not delivered never will be."""
+    told = OutboxMessage.request_id.in_(page) & OutboxMessage.topic.in_(TOLD_TEXT)
+    connection.execute(update(OutboxMessage).where(told).values(payload=GONE))
+    undelivered = told & (OutboxMessage.status != outbox.Status.DELIVERED.value)
     connection.execute(update(OutboxMessage).where(undelivered).values(status=outbox.Status.DEAD.value, last_error=outbox.ERASED))
 
 

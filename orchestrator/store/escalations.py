@@ -5,17 +5,17 @@ An escalation from the future was opened before the clock was set back: how long
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, insert, or_, select, update
+from sqlalchemy import Case, Connection, and_, case, false, insert, literal, or_, select, tuple_, update
 
 from orchestrator.errors import ConflictError, OrchestratorError
 from orchestrator.schema import Record, Severity
 from orchestrator.store.outbox import Topic, new_message
-from orchestrator.store.tables import Escalation, Interaction, OutboxMessage
+from orchestrator.store.tables import Escalation, Interaction, Moment, OutboxMessage
 
 REVIEW_MINUTES = 240  # a low confidence that is no safety message: within half a working day
 SKEW = timedelta(minutes=1)  # two machines' clocks differ by less
@@ -58,23 +58,49 @@ class Waiting(Record):
     resolution: str | None
 
 
-def list_escalations(connection: Connection, now: datetime, statuses: Sequence[Status] = UNRESOLVED, limit: int = 1000) -> list[Waiting]:
-    """Return the queue: the most severe first, then the one due first, then in the order of arrival."""
-    from_the_future = case((Escalation.created_at > now + SKEW, 0), else_=1)
+def list_escalations(
+    connection: Connection,
+    now: datetime,
+    statuses: Sequence[Status] = UNRESOLVED,
+    limit: int = 1000,
+    *,
+    after: str | None = None,
+    whose: Sequence[str | None] | None = None,
+) -> list[Waiting]:
+    """Return the queue: the most severe first, then the one due first, then in the order of arrival.
+
+    ``after`` is the message after whose escalation to go on. ``whose`` keeps what these people have; None in it stands for nobody.
+    Raises ``OrchestratorError`` where there is no escalation to go on after.
+    """
+    order = (MOST_SEVERE_FIRST, _unless_from_the_future(now), Escalation.due_at, Escalation.id)
     query = (
         select(Escalation, Interaction.category, Interaction.redacted_text)
         .join(Interaction, Interaction.request_id == Escalation.request_id)
         .where(Escalation.status.in_([status.value for status in statuses]))
-        .order_by(MOST_SEVERE_FIRST, from_the_future, Escalation.due_at, Escalation.id)
+        .order_by(*order)
         .limit(limit)
     )
-    found = []
-    for row in connection.execute(query):
-        held = row._mapping
-        late = held["due_at"] < now or held["created_at"] > now + SKEW
-        overdue = late and held["status"] != Status.RESOLVED
-        found.append(Waiting(overdue=overdue, **{name: held[name] for name in Waiting.model_fields if name != "overdue"}))
-    return found
+    if after is not None:  # its place stays known when it was resolved meanwhile
+        place = connection.execute(select(*order).where(Escalation.request_id == after)).first()
+        if place is None:
+            raise OrchestratorError(f"there is no escalation of message {after!r} to go on after: begin at the first page")
+        query = query.where(
+            tuple_(*order) > tuple_(*(literal(value, Moment() if isinstance(value, datetime) else None) for value in place))
+        )
+    if whose is not None:
+        named = [name for name in whose if name is not None]
+        query = query.where(or_(Escalation.claimed_by.in_(named), Escalation.claimed_by.is_(None) if None in whose else false()))
+    rows = connection.execute(query)
+    return [
+        Waiting(**{name: held[name] for name in Waiting.model_fields if name in held}, overdue=is_late(held, now))
+        for held in rows.mappings()
+    ]
+
+
+def is_late(held: Mapping[Any, Any], now: datetime) -> bool:
+    """Say whether an escalation's row is past its time, or from the future, and not resolved."""
+    late = held["due_at"] < now or held["created_at"] > now + SKEW
+    return bool(late and held["status"] != Status.RESOLVED)
 
 
 def claim(connection: Connection, request_id: str, by: str, now: datetime) -> dict[str, Any]:
@@ -116,6 +142,10 @@ def alert_overdue(connection: Connection, now: datetime) -> list[dict[str, Any]]
         connection.execute(update(Escalation).where(Escalation.id.in_([row.id for row in rows])).values(alerted_at=now))
         connection.execute(insert(OutboxMessage), pages)
     return events
+
+
+def _unless_from_the_future(now: datetime) -> Case[int]:
+    return case((Escalation.created_at > now + SKEW, 0), else_=1)
 
 
 def _step(connection: Connection, request_id: str, by: str, after: Status, **values: Any) -> dict[str, Any]:

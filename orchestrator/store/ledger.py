@@ -2,7 +2,8 @@
 
 Every write holds its audit event in the same transaction. An audit event is of a kind: ``classified`` holds what was decided and on
 which probabilities, ``corrected`` the label a person gave, which may be the one decided; ``claimed``, ``acknowledged``, ``resolved``,
-``overdue``, ``message_read``, ``erased`` and ``expired`` say what happened since. Events from before there were kinds are classifications.
+``overdue``, ``message_read``, ``erased`` and ``expired`` say what happened since, ``release_switched`` which release serves. Events from
+before there were kinds are classifications.
 """
 
 from __future__ import annotations
@@ -24,10 +25,25 @@ from sqlalchemy import Connection, Engine, select
 from orchestrator.errors import ConflictError, KeysError, OrchestratorError
 from orchestrator.keys import KEY_FILE, Keys
 from orchestrator.redact import redact
+from orchestrator.rollout.plan import Plan
 from orchestrator.schema import Category, Message, Outcome
-from orchestrator.store import audit, erasure, escalations, feedback, migrate, outbox, retention, sealing, tables
+from orchestrator.store import (
+    audit,
+    comparisons,
+    erasure,
+    escalations,
+    feedback,
+    migrate,
+    outbox,
+    retention,
+    review,
+    rollouts,
+    sealing,
+    tables,
+)
 from orchestrator.store.audit import HashOf, Head
 from orchestrator.store.checkpoints import PUBLIC_KEY, Checkpoints
+from orchestrator.store.comparisons import Agreement, Comparison, Pair
 from orchestrator.store.database import database_url, empty_log, open_engine, reading, writing
 from orchestrator.store.entry import Entry, Idempotency, in_random_sample, new_entry
 from orchestrator.store.writer import Writer
@@ -101,6 +117,10 @@ class Ledger:
         """Write everything about one outcome, or nothing; return when it is durable."""
         self.submit(message, outcome, idempotency).result()
 
+    def put(self, entry: Entry) -> Future[None]:
+        """Queue what belongs to no outcome, to share a commit with outcomes; the future is as that of ``submit``."""
+        return self._writer.submit(entry)
+
     def recorded(self, wanted: Idempotency) -> Outcome | None:
         """Return what a client's key was answered with before; None when it is new.
 
@@ -120,10 +140,27 @@ class Ledger:
 
     # --- what people do with it
 
-    def escalations(self, statuses: Sequence[escalations.Status] = escalations.UNRESOLVED) -> list[escalations.Waiting]:
-        """Return the escalation queue: the most severe first, then the one due first."""
+    def escalations(
+        self,
+        statuses: Sequence[escalations.Status] = escalations.UNRESOLVED,
+        limit: int = 1000,
+        *,
+        after: str | None = None,
+        whose: Sequence[str | None] | None = None,
+    ) -> list[escalations.Waiting]:
+        """Return the escalation queue: the most severe first, then the one due first; on from ``after``, of these people only."""
         with reading(self.engine) as connection:
-            return escalations.list_escalations(connection, self.clock(), statuses)
+            return escalations.list_escalations(connection, self.clock(), statuses, limit, after=after, whose=whose)
+
+    def escalation(self, request_id: str) -> review.Details | None:
+        """Return all that is known of one escalation, redacted; None where there is none of that message."""
+        with reading(self.engine) as connection:
+            return review.read_details(connection, request_id, self.clock())
+
+    def waiting_counts(self) -> review.Counts:
+        """Return how many escalations wait, by severity, and how many of them are past their time."""
+        with reading(self.engine) as connection:
+            return review.count_waiting(connection, self.clock())
 
     def claim(self, request_id: str, by: str) -> None:
         """Give an open escalation to a person. Raises ``ConflictError`` when somebody else has it."""
@@ -189,6 +226,44 @@ class Ledger:
             read = {"kind": "message_read", "at": self.clock().isoformat(), "request_id": request_id, "by": by, "reason": redact(reason)}
             events.append(read)
         return text
+
+    # --- releases beside each other
+
+    def plan(self, champion: str) -> Plan | None:
+        """Return which release serves over a packaged champion, and which is tried; None where nobody has changed anything."""
+        with reading(self.engine) as connection:
+            return rollouts.read_plan(connection, champion)
+
+    def change_plan(self, start: Plan, champion: str, step: Callable[[Plan], Plan], change: rollouts.Change) -> Plan:
+        """Take a step from the present plan, or from ``start`` where there is none, for all processes; return the new plan.
+
+        Raises what ``step`` raises. The reason is stored redacted.
+        """
+        change = change.model_copy(update={"reason": redact(change.reason)})
+        with self._audited() as (connection, events):
+            plan, event = rollouts.change_plan(connection, champion, step, change, start=start, now=self.clock())
+            events.append(event)
+        return plan
+
+    def compare(self, found: Sequence[Comparison]) -> int:
+        """Write what two releases decided about the same messages; those of forgotten messages are left out."""
+        with writing(self.engine, chain=False) as connection:
+            return comparisons.add_comparisons(connection, found)
+
+    def comparisons(self, pair: Pair, since: datetime | None = None) -> Iterator[Comparison]:
+        """Yield the comparisons of two releases, in the order they were written."""
+        with reading(self.engine) as connection:
+            yield from comparisons.read_comparisons(connection, pair, since)
+
+    def compared_pairs(self) -> list[Pair]:
+        """Return which releases were compared, those compared last first."""
+        with reading(self.engine) as connection:
+            return comparisons.compared_pairs(connection)
+
+    def agreement(self, pair: Pair) -> Agreement:
+        """Return on how many messages two releases were compared, and on how many they agreed."""
+        with reading(self.engine) as connection:
+            return comparisons.count_agreement(connection, pair)
 
     # --- forgetting
 
@@ -292,7 +367,7 @@ class Ledger:
         self.engine.dispose()
 
     def _is_new(self) -> bool:
-        stored = select(tables.Interaction.request_id).exists() | select(tables.AuditEvent.id).exists()
+        stored = select(tables.Interaction.request_id).exists() | select(tables.AuditEvent.id).exists() | select(tables.Job.id).exists()
         with reading(self.engine) as connection:
             return not connection.scalar(select(stored))
 

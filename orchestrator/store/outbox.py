@@ -23,6 +23,7 @@ class Topic(StrEnum):
     TICKET_OPENED = "ticket.opened"
     ESCALATION_OPENED = "escalation.opened"
     ESCALATION_OVERDUE = "escalation.overdue"
+    JOB_FINISHED = "job.finished"  # told to who asked for it, not to a receiver of the environment
 
 
 class Status(StrEnum):

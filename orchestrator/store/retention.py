@@ -21,10 +21,11 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.schema import Record
 from orchestrator.store import escalations, outbox
 from orchestrator.store.audit import Head, read_links
-from orchestrator.store.erasure import blank_own, blank_told, pages
+from orchestrator.store.erasure import blank_own, blank_told, forget_jobs, pages
 from orchestrator.store.tables import (
     AuditEvent,
     Base,
+    ComparisonRow,
     ComplianceRecord,
     DataKey,
     Escalation,
@@ -50,6 +51,7 @@ class RetentionDays(Record):
     outbox: int | None = Field(default=30, ge=1)
     idempotency_keys: int | None = Field(default=7, ge=1)
     jobs: int | None = Field(default=30, ge=1)
+    comparisons: int | None = Field(default=90, ge=1)
     audit_events: int | None = Field(default=None, ge=1)
 
     @classmethod
@@ -89,6 +91,7 @@ def expire(connection: Connection, days: RetentionDays, now: datetime, limit: in
         ComplianceRecord: true(),
         Feedback: true(),
         IdempotencyKey: true(),
+        ComparisonRow: true(),
         Escalation: Escalation.status == escalations.Status.RESOLVED.value,
         Job: Job.finished_at.is_not(None),
         Interaction: true(),
@@ -128,7 +131,8 @@ def _expire_interactions(connection: Connection, before: datetime, limit: int | 
     childless = list(connection.scalars(select(Interaction.request_id).where(old, ~or_(*needed)).limit(limit)))
     for page in pages(childless):
         blank_told(connection, page)  # a ticket that was never delivered would be kept for ever, and no erasure would find it
-        for table in (DataKey, IdempotencyKey, Interaction):
+        forget_jobs(connection, page)
+        for table in (DataKey, IdempotencyKey, ComparisonRow, Interaction):
             connection.execute(delete(table).where(table.request_id.in_(page)))
     waiting = _has(Escalation, Escalation.status != escalations.Status.RESOLVED.value)
     said = select(Interaction.request_id).where(old, or_(*needed), ~waiting, Interaction.redacted_text != "").limit(limit)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, MetaData, String, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -149,20 +149,25 @@ class IdempotencyKey(Base):
 
 
 class Job(Base):
-    """A message to be classified later, and what came of it."""
+    """A message to be classified later, and what came of it. Its data key has the id ``job:`` and the job's: it goes when the job ends."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_due", "status", "run_after"),)
+    __table_args__ = (Index("ix_jobs_waiting", "status", "rank", "created_at"), UniqueConstraint("client", "key"))
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     created_at: Mapped[datetime]
-    status: Mapped[str] = mapped_column(String(12))
+    status: Mapped[str] = mapped_column(String(12))  # of jobs.Status
+    rank: Mapped[int]  # 0 with a red flag, 1 without: in this order they are taken
+    client: Mapped[str] = mapped_column(String(64))  # who may see it
+    key: Mapped[str | None] = mapped_column(String(255))  # the client's idempotency key
+    body_hash: Mapped[str] = mapped_column(String(64))
+    customer: Mapped[str | None] = mapped_column(String(64), index=True)  # a keyed hash of the customer's id
     sealed_message: Mapped[str | None] = mapped_column(Text)
     callback_url: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(default=0)
     run_after: Mapped[datetime]  # also until when a worker that took it has it to itself
     finished_at: Mapped[datetime | None]
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    error: Mapped[str | None] = mapped_column(Text)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    error: Mapped[str | None] = mapped_column(Text)  # of jobs.Error: a kind, never a text
 
 
 class Feedback(Base):
@@ -176,3 +181,32 @@ class Feedback(Base):
     label: Mapped[str] = mapped_column(String(24))
     by: Mapped[str] = mapped_column(String(128))
     note: Mapped[str] = mapped_column(Text, default="")
+
+
+class ComparisonRow(Base):
+    """One message as two releases decided it, without a word of it; it goes when the message is forgotten."""
+
+    __tablename__ = "comparisons"
+    __table_args__ = (Index("ix_comparisons_pair", "champion_release", "challenger_release"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    request_id: Mapped[str] = mapped_column(String(64), index=True)
+    created_at: Mapped[datetime] = mapped_column(index=True)
+    mode: Mapped[str] = mapped_column(String(8))  # of rollout.plan.Mode
+    champion_release: Mapped[str] = mapped_column(String(64))
+    challenger_release: Mapped[str] = mapped_column(String(64))
+    agree: Mapped[bool]
+    champion: Mapped[dict[str, Any]]
+    challenger: Mapped[dict[str, Any]]
+
+
+class RolloutRow(Base):
+    """A change of which release serves, over the packaged champion it was made on; the newest one holds."""
+
+    __tablename__ = "rollouts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime]
+    champion: Mapped[str] = mapped_column(String(64), index=True)
+    action: Mapped[str] = mapped_column(String(16))
+    by: Mapped[str] = mapped_column(String(128))
+    reason: Mapped[str] = mapped_column(Text)
+    plan: Mapped[dict[str, Any]]

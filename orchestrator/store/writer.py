@@ -32,6 +32,7 @@ ORDER: tuple[Table, ...] = (
     tables.Escalation,
     tables.OutboxMessage,
     tables.IdempotencyKey,
+    tables.Job,
 )
 Waiting = tuple[Entry, Future[None]]
 
@@ -128,7 +129,10 @@ class Writer:
             for table in ORDER:
                 if table in together:
                     connection.execute(insert(table), together[table])
-            head = append(connection, [entry.event for entry in entries], self._found)
+            for entry in entries:
+                if entry.change:
+                    entry.change(connection)
+            head = append(connection, [entry.event for entry in entries if entry.event], self._found)
         self._committed(head)
 
 

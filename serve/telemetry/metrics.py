@@ -34,6 +34,7 @@ class Telemetry:
         self.requests = self._metrics.requests
         self._categories = {category: self._metrics.category.labels(category.value) for category in Category}
         self._watched: dict[str, Callable[[], float]] = {}
+        self._looks: list[Callable[[], None]] = []
         self._serving: dict[str, tuple[str, str]] = {}
         self.breaker_changed("closed", first=True)
 
@@ -146,8 +147,14 @@ class Telemetry:
         """Let the queues of the store be counted by ``read``, in a thread, at most every five seconds."""
         self._exposition.watch_store(read)
 
+    def before_scrape(self, look: Callable[[], None]) -> None:
+        """Call ``look`` whenever somebody scrapes, before the metrics are read; it must not block."""
+        self._looks.append(look)
+
     def refresh(self) -> None:
         """Read what is watched. With several processes each does so every few seconds, for others may be asked in its place."""
+        for look in self._looks:
+            look()
         for name, read in self._watched.items():
             self._metrics.watched[name].set(read())
 

@@ -4,7 +4,7 @@ import pytest
 
 from evals.pace import LONGEST_PAUSE_S, START, Paced, Timed
 from orchestrator.llm import Reply, Request, Turn
-from orchestrator.resilience import Retrying
+from orchestrator.retrying import Retrying
 from orchestrator.schema import Failure, FailureKind, Usage
 
 MOST = 32

@@ -10,7 +10,7 @@ from evals.data import FACETS, Split, load_split, split_digest
 from evals.errors import DataError
 from evals.perturb import typos
 from evals.similarity import LIMITS, near_duplicates, nearest_pair
-from evals.style import form_features, probe
+from evals.style import form_features, form_telling, probe
 from evals.validation import DEALT, MAX_FORM_ACCURACY, MAX_FORM_AUC, MIN_VOICES, validate, written_rows
 from orchestrator.schema import Category
 
@@ -215,7 +215,7 @@ def test_the_style_probe_sees_form_and_no_words(root):
     assert found.form.safety_auc <= MAX_FORM_AUC
     assert found.form.balanced_accuracy <= MAX_FORM_ACCURACY
     telling = [row.model_copy(update={"message": row.message + "!" * (row.severity is not None)}) for row in rows]
-    assert probe(telling, 1).form.safety_auc > 0.9
+    assert form_telling(telling, 1).safety_auc > 0.9
     assert form_features("ab c.") == form_features("A1 c.")
     numbered = [row.model_copy(update={"message": row.message.swapcase() if row.intent else row.message}) for row in rows]
     shouted = probe(numbered, 1)

@@ -7,7 +7,7 @@ import pytest
 from tenacity import wait_none
 
 from orchestrator.llm import OpenAIChat, Reply, Request, Turn, openai_client
-from orchestrator.resilience import Retrying
+from orchestrator.retrying import Retrying
 from orchestrator.schema import Failure, FailureKind
 from orchestrator.testing import FaultyLLM, scripted_server
 

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scikit import vectorizer
 from scipy.sparse import hstack
 
 from orchestrator.errors import OrchestratorError, ReleaseError
 from orchestrator.language import language_of
-from orchestrator.local_classifier import VIEWS, new_vectorizer
+from orchestrator.local_classifier import VIEWS
 from orchestrator.schema import Category, Channel, Message
 from orchestrator.service.intents import MODEL, Intent, IntentFinder
 from orchestrator.service.medicines import packaged_lexicon, read_lexicon
@@ -325,7 +326,7 @@ def test_a_damaged_intent_model_is_refused(tmp_path):
 @pytest.mark.parametrize("text", ["", "where is my order? WHERE is my order?", "¿dónde está mi pedido nº 4456?", "a\u0301b\x00 \U0001f600"])
 def test_the_intent_model_computes_what_scikit_learn_does(text):
     parameters = json.loads(MODEL.read_text(encoding="utf-8"))
-    views = [new_vectorizer(name, parameters["views"][name]).transform([text]) for name in VIEWS]
+    views = [vectorizer(name, parameters["views"][name]).transform([text]) for name in VIEWS]
     scores = np.array(parameters["coefficients"]) @ hstack(views).toarray()[0] + np.array(parameters["intercepts"])
     expected = np.exp(scores) / np.exp(scores).sum()
     assert list(TextModel(parameters)(text).values()) == pytest.approx(expected.tolist(), abs=1e-12)

@@ -6,6 +6,7 @@ import sys
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from orchestrator.errors import OrchestratorError
@@ -34,6 +35,22 @@ def test_the_newest_schema_is_that_of_the_tables(engine):
     migrate.upgrade(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata) == []
+
+
+def test_the_newest_step_is_told_without_alembic_as_alembic_tells_it(engine):
+    migrate.upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert context.get_current_revision() == migrate.latest() == migrate.current(engine)
+        assert ScriptDirectory(str(migrate.FOLDER)).get_current_head() == migrate.latest()
+
+
+def test_a_schema_that_is_up_to_date_costs_no_alembic(tmp_path):
+    url = f"sqlite:///{tmp_path}/store.db"
+    Ledger.at(url).close()
+    code = f"import sys; from orchestrator.store.ledger import Ledger; Ledger.at({url!r}); print('alembic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_database_from_before_there_were_migrations_is_kept_and_its_chain_still_verifies(url, engine):

@@ -144,7 +144,7 @@ def test_unknown_paths_and_methods_are_problems(client):
 
 def test_health_readiness_metrics_and_docs(client):
     assert client.get("/health").json() == {"status": "ok"}
-    assert client.get("/ready").json() == {"status": "ready", "champion": RELEASE.manifest.id, "store": "up"}
+    assert client.get("/ready").json() == {"status": "ready", "champion": RELEASE.manifest.id, "store": "up", "draining": False, "llm": {}}
     client.post(URL, json={"message": "What is your refund policy?"})
     text = client.get("/metrics").text
     for name in (

@@ -1,0 +1,1 @@
+"""What bounds the service: requests a client makes, time a request has, bytes it brings, places it may take."""

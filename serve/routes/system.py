@@ -1,0 +1,67 @@
+"""``/health``, ``/ready`` and ``/metrics``: what the machines around the service ask it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+
+from orchestrator.engine import Orchestrator
+
+
+def system_router() -> APIRouter:
+    """Return the routes; none of them needs a key, for none tells anything of a message."""
+    router = APIRouter()
+
+    @router.get("/health")
+    async def health() -> dict[str, str]:
+        """Say that the process is alive."""
+        return {"status": "ok"}
+
+    @router.get("/ready", responses={503: {"description": "It starts or drains, or the store is down.", "model": dict[str, Any]}})
+    async def ready(request: Request) -> JSONResponse:
+        """Say whether requests can be served: champion loaded, store up, not draining. A missing LLM only degrades."""
+        state = request.app.state
+        orchestrator: Orchestrator | None = state.orchestrator
+        body: dict[str, Any] = {"champion": None, "store": "down", "draining": state.draining.begun}
+        if orchestrator is not None:
+            body |= {"champion": orchestrator.serving_release, "store": await _store(orchestrator), "llm": _llm(orchestrator)}
+            body |= _problems(request, orchestrator)
+        good = body["champion"] is not None and body["store"] == "up" and not body["draining"]
+        return JSONResponse({"status": "ready" if good else "not ready", **body}, status_code=200 if good else 503)
+
+    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+    async def metrics(request: Request) -> Response:
+        """Return the metrics in Prometheus' text format, or as OpenMetrics, with exemplars, for who accepts that."""
+        body, content_type = await request.app.state.telemetry.scrape(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": content_type})
+
+    return router
+
+
+async def _store(orchestrator: Orchestrator) -> str:
+    try:
+        await asyncio.to_thread(orchestrator.ledger.ping)
+    except Exception as error:  # noqa: BLE001  # whatever the driver raises, the store is down
+        return f"down ({type(error).__name__})"
+    return "up"
+
+
+def _llm(orchestrator: Orchestrator) -> dict[str, str]:
+    """Return what is known of the LLM: what its breaker thinks of it, and what was found when it was asked at the start."""
+    llm = orchestrator.llm
+    if llm is None:
+        return {}
+    return {"breaker": llm.breaker.state.value} | ({"schema": llm.canary.finding.value} if llm.canary else {})
+
+
+def _problems(request: Request, orchestrator: Orchestrator) -> dict[str, str]:
+    """Return what is wrong and does not keep it from answering."""
+    keys = request.app.state.keys
+    found = {
+        "release_problem": orchestrator.releases.problem if orchestrator.releases else None,
+        "api_keys_problem": keys.problem if keys else None,
+    }
+    return {name: problem for name, problem in found.items() if problem}
