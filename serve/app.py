@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
 from orchestrator.destinations import Destinations
 from orchestrator.engine import Orchestrator
+from orchestrator.errors import OrchestratorError
 from orchestrator.safety import red_flags
 from orchestrator.store import figures
 from orchestrator.store.job_queue import JobQueue
@@ -33,6 +35,7 @@ from serve.worker import work
 if TYPE_CHECKING:
     from serve.telemetry.traces import Tracing
 
+_log = logging.getLogger(__name__)
 OpenOrchestrator = Callable[[], AbstractAsyncContextManager[Orchestrator]]
 
 
@@ -60,6 +63,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.enter_context(_reasons_told())
             stack.push_async_callback(limiter.aclose)
             if tracing is not None:
                 stack.callback(tracing.close)
@@ -94,6 +98,16 @@ def create_app(
         tracing=tracing,
     )
     return app
+
+
+@contextmanager
+def _reasons_told() -> Iterator[None]:
+    """Log why the service cannot start, where a user can mend it: of other errors the log has the type and the stack."""
+    try:
+        yield
+    except OrchestratorError as error:
+        _log.critical("cannot start: %s", error)
+        raise
 
 
 @asynccontextmanager
