@@ -87,6 +87,8 @@ def _serve(options: argparse.Namespace) -> int:
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
     )
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when all is done: that is no failure
+        signal.signal(number, lambda *_: None)
     if settings.workers == 1:
         uvicorn.Server(config).run()
         return 0
@@ -153,7 +155,7 @@ def _open(
         breaker_window_s=settings.breaker_window_seconds,
         breaker_open_s=settings.breaker_open_seconds,
         canary=True,
-    ).within(settings.request_timeout_seconds)
+    ).within(settings.request_timeout_seconds, queue_s=settings.queue_seconds)
     challenger, challenge = settings.challenger_release, None
     if challenger is not None:
         tried = load_release(challenger).manifest.id
