@@ -133,19 +133,21 @@ def test_what_waits_in_the_store_is_counted_by_status_and_severity(ledger):
     for number, severity in enumerate(("urgent", "urgent", "routine")):
         ledger.record(Message(text="x"), make_outcome(f"id-{number}", severity=severity))
     now = ledger.clock()
-    job = {"status": "queued", "run_after": now, "attempts": 0}
+    job = {"status": "queued", "rank": 1, "client": "c", "body_hash": "", "run_after": now, "attempts": 0}
     with ledger.engine.begin() as connection:
         dead = {"status": "dead", "last_error": "HTTP 500"}
         connection.execute(update(OutboxMessage).where(OutboxMessage.request_id == "id-0").values(dead))
         connection.execute(update(OutboxMessage).where(OutboxMessage.request_id == "id-1").values(dead | {"last_error": "erased"}))
         connection.execute(insert(Job), [job | {"id": str(age), "created_at": now - timedelta(seconds=age)} for age in (10, 90)])
-        connection.execute(insert(Job).values(job | {"id": "done", "created_at": now - timedelta(days=1), "finished_at": now}))
+        connection.execute(
+            insert(Job).values(job | {"id": "done", "status": "done", "created_at": now - timedelta(days=1), "finished_at": now})
+        )
     counted = figures.count(ledger.engine, now + timedelta(hours=1))
     assert counted.outbox["dead"] == 1, "what was erased is no dead letter: nothing is left to tell"
     assert counted.outbox["pending"] >= 1
     assert counted.escalations == {"emergency": 0, "urgent": 2, "routine": 1}
     assert counted.overdue["urgent"] == 2
-    assert counted.jobs == {"queued": 2}
+    assert counted.jobs == {"queued": 2, "running": 0}
     assert counted.jobs_oldest_s == pytest.approx(3690, abs=1)
     assert counted.outbox_oldest_s == pytest.approx(3600, abs=60)
 
