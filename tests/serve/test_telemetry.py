@@ -25,11 +25,14 @@ from orchestrator.store import figures
 from orchestrator.store.tables import Job, OutboxMessage
 from orchestrator.testing_outcomes import make_outcome
 from serve import problems
+from serve.app import create_app
 from serve.client import ANYBODY
 from serve.entry import CLASSIFY, Entry
+from serve.settings import Settings
 from serve.telemetry import Telemetry, processes
 from serve.telemetry.commits import timed
 from serve.telemetry.queues import PATIENCE_S
+from serve.telemetry.routes import Routes
 from serve.telemetry.timing import Served, current, server_timing
 from serve.telemetry.traces import CLOSE_WITHIN_S, Tracing, parts
 
@@ -281,6 +284,17 @@ def test_requests_are_counted_by_the_template_of_their_route_and_never_by_their_
         ("POST", CLASSIFY, "200"), ("GET", "/jobs/{job_id}", "500"), ("GET", "unknown", "404"), ("OTHER", "unknown", "404"))}  # fmt: skip
     assert told["http_requests_in_flight",] == 0
     assert "jane" not in str(told)
+
+
+def test_every_route_of_the_service_is_known_by_its_template_the_pages_and_mounts_too():
+    app = create_app(lambda: None, Settings())
+    app.mount("/files", FastAPI())
+    names = Routes(app)
+    paths = {
+        CLASSIFY: CLASSIFY, "/api/v1/jobs/7": "/api/v1/jobs/{job_id}", "/review": "/review", "/files/a/b": "/files",
+        "/review/items/7": "/review/items/{request_id}", "/docs": "/docs", "/review/jane@example.org": "unknown", "/": "unknown",
+    }  # fmt: skip
+    assert {path: names(path) for path in paths} == paths
 
 
 def test_what_nobody_handles_is_answered_with_a_problem_that_says_nothing_of_it(served, caplog):
