@@ -25,11 +25,14 @@ from orchestrator.store import figures
 from orchestrator.store.tables import Job, OutboxMessage
 from orchestrator.testing_outcomes import make_outcome
 from serve import problems
+from serve.app import create_app
 from serve.client import ANYBODY
 from serve.entry import CLASSIFY, Entry
+from serve.settings import Settings
 from serve.telemetry import Telemetry, processes
 from serve.telemetry.commits import timed
 from serve.telemetry.queues import PATIENCE_S
+from serve.telemetry.routes import Routes
 from serve.telemetry.timing import Served, current, server_timing
 from serve.telemetry.traces import CLOSE_WITHIN_S, Tracing, parts
 
@@ -133,19 +136,21 @@ def test_what_waits_in_the_store_is_counted_by_status_and_severity(ledger):
     for number, severity in enumerate(("urgent", "urgent", "routine")):
         ledger.record(Message(text="x"), make_outcome(f"id-{number}", severity=severity))
     now = ledger.clock()
-    job = {"status": "queued", "run_after": now, "attempts": 0}
+    job = {"status": "queued", "rank": 1, "client": "c", "body_hash": "", "run_after": now, "attempts": 0}
     with ledger.engine.begin() as connection:
         dead = {"status": "dead", "last_error": "HTTP 500"}
         connection.execute(update(OutboxMessage).where(OutboxMessage.request_id == "id-0").values(dead))
         connection.execute(update(OutboxMessage).where(OutboxMessage.request_id == "id-1").values(dead | {"last_error": "erased"}))
         connection.execute(insert(Job), [job | {"id": str(age), "created_at": now - timedelta(seconds=age)} for age in (10, 90)])
-        connection.execute(insert(Job).values(job | {"id": "done", "created_at": now - timedelta(days=1), "finished_at": now}))
+        connection.execute(
+            insert(Job).values(job | {"id": "done", "status": "done", "created_at": now - timedelta(days=1), "finished_at": now})
+        )
     counted = figures.count(ledger.engine, now + timedelta(hours=1))
     assert counted.outbox["dead"] == 1, "what was erased is no dead letter: nothing is left to tell"
     assert counted.outbox["pending"] >= 1
     assert counted.escalations == {"emergency": 0, "urgent": 2, "routine": 1}
     assert counted.overdue["urgent"] == 2
-    assert counted.jobs == {"queued": 2}
+    assert counted.jobs == {"queued": 2, "running": 0}
     assert counted.jobs_oldest_s == pytest.approx(3690, abs=1)
     assert counted.outbox_oldest_s == pytest.approx(3600, abs=60)
 
@@ -279,6 +284,17 @@ def test_requests_are_counted_by_the_template_of_their_route_and_never_by_their_
         ("POST", CLASSIFY, "200"), ("GET", "/jobs/{job_id}", "500"), ("GET", "unknown", "404"), ("OTHER", "unknown", "404"))}  # fmt: skip
     assert told["http_requests_in_flight",] == 0
     assert "jane" not in str(told)
+
+
+def test_every_route_of_the_service_is_known_by_its_template_the_pages_and_mounts_too():
+    app = create_app(lambda: None, Settings())
+    app.mount("/files", FastAPI())
+    names = Routes(app)
+    paths = {
+        CLASSIFY: CLASSIFY, "/api/v1/jobs/7": "/api/v1/jobs/{job_id}", "/review": "/review", "/files/a/b": "/files",
+        "/review/items/7": "/review/items/{request_id}", "/docs": "/docs", "/review/jane@example.org": "unknown", "/": "unknown",
+    }  # fmt: skip
+    assert {path: names(path) for path in paths} == paths
 
 
 def test_what_nobody_handles_is_answered_with_a_problem_that_says_nothing_of_it(served, caplog):
