@@ -117,7 +117,8 @@ async def _shown(orchestrator: Orchestrator, telemetry: Telemetry) -> AsyncItera
 
     def look() -> None:
         llm.look(orchestrator.llm)
-        telemetry.serving(orchestrator.serving_release, orchestrator.serving_release)
+        serving = orchestrator.serving_release
+        telemetry.serving(serving, serving)
 
     look()
     telemetry.before_scrape(look)
