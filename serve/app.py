@@ -33,6 +33,7 @@ from serve.telemetry.llm import LlmWatch
 from serve.worker import work
 
 if TYPE_CHECKING:
+    from serve.telemetry.logs import Logging
     from serve.telemetry.traces import Tracing
 
 _log = logging.getLogger(__name__)
@@ -48,10 +49,11 @@ def create_app(
     buckets: TakesTokens | None = None,
     callbacks: Destinations | None = None,
     tracing: Tracing | None = None,
+    logs: Logging | None = None,
 ) -> FastAPI:
     """Return the application; the orchestrator is opened when it starts and closed when it stops.
 
-    Without ``keys`` nobody is asked for one, without ``buckets`` rate limits are this process's own, without ``callbacks`` nobody is
+    ``logs`` is told which release serves. Without ``keys`` nobody is asked for one, without ``buckets`` rate limits are this process's own, without ``callbacks`` nobody is
     called back.
     """
     telemetry, limiter = telemetry or Telemetry(), buckets or Buckets()
@@ -70,7 +72,7 @@ def create_app(
             opened = await stack.enter_async_context(open_orchestrator())
             await asyncio.to_thread(red_flags, "")  # the rules are compiled now, not for the first message that finds all places taken
             orchestrator = timed(opened, telemetry.committed)
-            await stack.enter_async_context(_shown(orchestrator, telemetry))
+            await stack.enter_async_context(_shown(orchestrator, telemetry, logs))
             queue = JobQueue(orchestrator.ledger, limit=settings.job_queue_limit)
             await stack.enter_async_context(_worked_on(queue, orchestrator, settings, telemetry, callbacks))
             stack.enter_context(draining.on_sigterm())
@@ -111,7 +113,7 @@ def _reasons_told() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _shown(orchestrator: Orchestrator, telemetry: Telemetry) -> AsyncIterator[None]:
+async def _shown(orchestrator: Orchestrator, telemetry: Telemetry, logs: Logging | None) -> AsyncIterator[None]:
     """Tell ``telemetry`` what the orchestrator serves, what its LLM does and how its store's queues are, while it runs."""
     ledger, llm = orchestrator.ledger, LlmWatch(telemetry)
 
@@ -119,6 +121,8 @@ async def _shown(orchestrator: Orchestrator, telemetry: Telemetry) -> AsyncItera
         llm.look(orchestrator.llm)
         serving = orchestrator.serving_release
         telemetry.serving(serving, serving)
+        if logs is not None:
+            logs.release = serving
 
     look()
     telemetry.before_scrape(look)
