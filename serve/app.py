@@ -53,8 +53,8 @@ def create_app(
 ) -> FastAPI:
     """Return the application; the orchestrator is opened when it starts and closed when it stops.
 
-    ``logs`` is told which release serves. Without ``keys`` nobody is asked for one, without ``buckets`` rate limits are this process's own, without ``callbacks`` nobody is
-    called back.
+    ``logs`` is told which release serves. Without ``keys`` nobody is asked for one, without ``buckets`` rate limits are this process's
+    own, without ``callbacks`` nobody is called back.
     """
     telemetry, limiter = telemetry or Telemetry(), buckets or Buckets()
     slots = Slots(settings.max_concurrent_requests, reserve_share=settings.red_flag_share, queue_size=settings.queue_size)
