@@ -110,14 +110,17 @@ def test_a_later_call_is_the_first_one_again_with_another_body():
     ],
 )
 def test_a_fault_of_a_later_call_is_the_same_failure_as_of_the_first(fault):
-    answers = iter([lambda _: httpx2.Response(200, json=completion())])
+    asked = []
+
+    def well_once(request):
+        asked.append(request)
+        return httpx2.Response(200, json=completion()) if len(asked) == 1 else fault(request)
 
     async def second(llm):
         assert isinstance(await llm(REQUEST), Reply)
         return await llm(REQUEST)
 
-    later = asyncio.run(second(chat(lambda request: next(answers, fault)(request))))  # noqa: PLW0108  # one more of the answers at each call
-    assert later == answer(fault)
+    assert asyncio.run(second(chat(well_once))) == answer(fault)
 
 
 def test_a_server_that_is_not_there_is_a_connection_failure():
