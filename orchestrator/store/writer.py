@@ -34,6 +34,8 @@ ORDER: tuple[Table, ...] = (
     tables.IdempotencyKey,
     tables.Job,
 )
+# Made once: making a statement and its key in the cache of compiled ones takes as long as executing it.
+INSERTS = {table: insert(table) for table in ORDER}
 Waiting = tuple[Entry, Future[None]]
 
 
@@ -128,7 +130,7 @@ class Writer:
         with writing(self._engine) as connection:
             for table in ORDER:
                 if table in together:
-                    connection.execute(insert(table), together[table])
+                    connection.execute(INSERTS[table], together[table])
             for entry in entries:
                 if entry.change:
                     entry.change(connection)
