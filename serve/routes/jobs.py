@@ -35,7 +35,7 @@ class JobStatus(Record):
 def router_of() -> APIRouter:
     """Return the route."""
     router = APIRouter()
-    declared: Responses = {status: problem_of(status) for status in (401, 403, 404, 422, 429, 500, 503)}
+    declared: Responses = {status: problem_of(status) for status in (400, 401, 403, 404, 422, 500, 503, 504)}
 
     @router.get("/api/v1/jobs/{job_id}", response_model=JobStatus, responses=declared)
     async def job(job_id: str, request: Request) -> Response:

@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 _TOLD = {
-    400: "The body, or the idempotency key, is malformed.",
+    400: "The body, the idempotency key or the deadline is malformed.",
     401: "There is no API key, or one that is not known.",
     403: "The API key may not do this.",
     404: "There is no such thing, or it is somebody else's.",
     405: "The method is not allowed.",
+    408: "The body did not come in time.",
     409: "The same idempotency key is under way; see Retry-After.",
     413: "The body is too long.",
     422: "The body does not have the form it must have, or the idempotency key was used for another one.",
@@ -49,7 +50,7 @@ def problem_of(status: int) -> dict[str, Any]:
 
 
 Responses = dict[int | str, dict[str, Any]]
-PROBLEMS: Responses = {status: problem_of(status) for status in (400, 401, 403, 413, 422, 429, 500, 503)}
+PROBLEMS: Responses = {status: problem_of(status) for status in (400, 401, 403, 408, 413, 422, 429, 500, 503, 504)}
 """What any route with a body can answer."""
 
 
