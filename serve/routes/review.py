@@ -22,6 +22,7 @@ from orchestrator.schema import Category
 from orchestrator.store.escalations import UNRESOLVED, Status, Waiting
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.review import Details
+from serve.declared import problems
 from serve.problems import problem
 
 MAX_NAME, MAX_RESOLUTION = 128, 4_000  # characters: of the column that holds it, and of a page or so
@@ -59,17 +60,12 @@ class Resolution(Work):
     _storable_too = field_validator("resolution", mode="before")(storable)
 
 
-def _problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"type": "object"}}}
-    return {status.value: {"description": status.phrase, "content": content} for status in statuses}
-
-
 def review_router() -> APIRouter:
     """Return the routes of the escalation queue."""
-    always = _problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+    always = problems(422, 503)
     router = APIRouter(prefix="/api/v1/escalations", tags=["review"], responses=always)
-    one = _problems(HTTPStatus.NOT_FOUND)
-    step = _problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+    one = problems(404)
+    step = problems(404, 409)
 
     @router.get("")
     async def list_queue(
