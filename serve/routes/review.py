@@ -80,8 +80,9 @@ def review_router() -> APIRouter:
             found = await asyncio.to_thread(_ledger(request).escalations, wanted, limit + 1, after=after)
         except StoreUnavailableError:
             raise
-        except OrchestratorError as error:  # nothing to go on after
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        except OrchestratorError:  # its text repeats what was given
+            detail = "after: there is no such escalation to go on after: begin at the first page"
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None
         return Queue(escalations=found[:limit], next=found[limit - 1].request_id if len(found) > limit else None)
 
     @router.get("/{request_id}", responses=one)
