@@ -17,12 +17,13 @@ from orchestrator.safety import red_flags
 from orchestrator.store import figures
 from orchestrator.store.job_queue import JobQueue
 from serve import problems
-from serve.access import ApiKeys, describe_access
+from serve.access import ApiKeys
 from serve.docs_page import add_docs
 from serve.draining import Draining
 from serve.layers import add_layers
 from serve.limits.bucket import Buckets, TakesTokens
 from serve.limits.slots import Slots
+from serve.openapi import describe
 from serve.review_page import review_page
 from serve.review_page.keys import ReviewKeys
 from serve.routes import routers_of
@@ -160,12 +161,12 @@ async def _worked_on(
 
 
 def _describe(app: FastAPI) -> None:
-    """Let the OpenAPI document say which keys what needs."""
+    """Let the OpenAPI document say what the layers around the routes do."""
     make = app.openapi
 
     def described() -> dict[str, Any]:
         known = app.openapi_schema is not None
         document = make()
-        return document if known else describe_access(document)
+        return document if known else describe(document)
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way to extend the document

@@ -21,11 +21,11 @@ from orchestrator.safety import red_flags
 from orchestrator.schema import Message, Record
 from orchestrator.store.job_queue import NewJob
 from orchestrator.store.ledger import Idempotency
-from serve.idempotency import HEADER, REPLAYED, InFlight, KeyHeader, key_of
+from serve.declared import Responses, problems
+from serve.idempotency import HEADER, REPLAYED, REPLAYED_HEADER, InFlight, KeyHeader, key_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
 from serve.routes.classify import MessageRequest, Mode, ModeQuery, handle_once, json_response, message_of
-from serve.routes.openapi import Responses, problems
 from serve.settings import Settings
 
 SHARE = 0.25  # of the places for messages that all batches together may take: those who wait for one answer come first
@@ -80,9 +80,13 @@ def router_of(in_flight: InFlight, settings: Settings) -> APIRouter:
     """Return the route; all batches of the application share a quarter of its places."""
     router = APIRouter()
     places = asyncio.Semaphore(max(1, int(settings.max_concurrent_requests * SHARE)))
-    accepted: Responses = {202: {"model": BatchAccepted, "description": "All queued, in one transaction; each is kept, and done once."}}
+    queued = "All queued, in one transaction; each is kept, and done once."
+    accepted: Responses = {
+        200: {"headers": REPLAYED_HEADER},
+        202: {"model": BatchAccepted, "description": queued, "headers": REPLAYED_HEADER},
+    }
 
-    @router.post("/api/v1/classify/batch", response_model=BatchResponse, responses=accepted | problems(409))
+    @router.post("/api/v1/classify/batch", response_model=BatchResponse, responses=accepted | problems(409, 422, 503))
     async def classify_batch(
         body: BatchRequest,
         request: Request,

@@ -20,10 +20,10 @@ from orchestrator.schema import Channel, Message, Outcome
 from orchestrator.store.job_queue import NewJob
 from orchestrator.store.ledger import Idempotency
 from serve.client import ANYBODY
-from serve.idempotency import REPLAYED, InFlight, KeyHeader, key_of
+from serve.declared import Responses, problems
+from serve.idempotency import REPLAYED, REPLAYED_HEADER, InFlight, KeyHeader, key_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
-from serve.routes.openapi import Responses, problems
 from serve.settings import Settings
 
 
@@ -65,9 +65,13 @@ class ClassifyRequest(MessageRequest):
 def router_of(in_flight: InFlight) -> APIRouter:
     """Return the route; ``in_flight`` is shared with the batches."""
     router = APIRouter()
-    accepted: Responses = {202: {"model": Accepted, "description": "Queued; it is kept, and done once."}}
+    location = {"Location": {"description": "where to ask how far it is", "required": True, "schema": {"type": "string"}}}
+    accepted: Responses = {
+        200: {"headers": REPLAYED_HEADER},
+        202: {"model": Accepted, "description": "Queued; it is kept, and done once.", "headers": location | REPLAYED_HEADER},
+    }
 
-    @router.post("/api/v1/classify", response_model=ClassifyResponse, responses=accepted | problems(409))
+    @router.post("/api/v1/classify", response_model=ClassifyResponse, responses=accepted | problems(409, 422, 503))
     async def classify(
         body: ClassifyRequest,
         request: Request,
