@@ -48,7 +48,7 @@ def test_signs_that_are_no_words_are_found(sign, text):
 @pytest.mark.parametrize(
     "text",
     [
-        "ANSWER A QUESTION FOR ME", "my doctor's answer: B12 is low", "hepatitis B vaccine", "5 μg a day", 
+        "ANSWER A QUESTION FOR ME", "my doctor's answer: B12 is low", "hepatitis B vaccine", "5 μg a day",
         "👨\u200d👩\u200d👧 refill please",
         "order 4000000000000000000000000001", "user: ann, I cannot log in", "--- sent from my phone",
     ],
