@@ -16,6 +16,7 @@ from orchestrator.engine import Orchestrator, standard_workflows
 from orchestrator.errors import CatalogueError
 from orchestrator.llm import LLM, OpenAIChat, openai_client, openai_key
 from orchestrator.local import embedded_server
+from orchestrator.manipulation import manipulations
 from orchestrator.prompts import Renderer
 from orchestrator.release import Release
 from orchestrator.resilience import Resilience, ResilientLLM
@@ -149,6 +150,7 @@ async def open_orchestrator(
         stack.callback(ledger.close)
         _ = ledger.keys  # missing keys stop the start, not the first safety message
         workflows = await asyncio.to_thread(standard_workflows, orders)
+        await asyncio.to_thread(manipulations, "")  # its phrases are compiled now, not for the first message
         if rollout is None:
             classifier = await stack.enter_async_context(opening(release))
             yield Orchestrator(release.manifest.id, classifier, workflows, ledger)

@@ -13,6 +13,7 @@ from orchestrator.classify import Classifier
 from orchestrator.deadline import RECORDING_S, Punctual, time_limit
 from orchestrator.errors import ConflictError
 from orchestrator.knowledge_base import KnowledgeBase, packaged_folder
+from orchestrator.manipulation import distrusted
 from orchestrator.resilience import ResilientLLM
 from orchestrator.rollout.releases import Releases
 from orchestrator.rollout.serving import Serving
@@ -69,7 +70,7 @@ class Orchestrator:
         request_id = request_id or str(uuid.uuid4())
         left_s = None if deadline_s is None else deadline_s - (time.perf_counter() - started) - RECORDING_S
         with self._serving(client or request_id) as serving, time_limit(left_s, FailureKind.DEADLINE):
-            classification = await serving.classifier(message)
+            classification = distrusted(message.text, await serving.classifier(message))
         workflow = self.workflows[classification.decision.category]
         result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(

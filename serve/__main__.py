@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -90,11 +91,16 @@ def _serve(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when all is done: that is no failure
         signal.signal(number, lambda *_: None)
     if settings.workers == 1:
+        signal.signal(signal.SIGTERM, _end)  # uvicorn hands the signal on once all are answered: an end as it should be, and exit code 0
         uvicorn.Server(config).run()
         return 0
     with shared_metrics(settings.workers):
         Multiprocess(config, sockets=[config.bind_socket()]).run()
     return 0
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def application() -> FastAPI:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from orchestrator.classify import judge
+from orchestrator.manipulation import distrusted
 from orchestrator.rollout.plan import Mode
 from orchestrator.rollout.serving import Serving
 from orchestrator.schema import Answer, Category, Classification, Failure, FailureKind, Message, Outcome
@@ -70,7 +71,7 @@ class Shadow:
 
     async def _compare(self, message: Message, outcome: Outcome, other: Serving, mode: Mode, then: Callable[[Comparison], None]) -> None:
         try:
-            asked = Side.of(other.release, await self._ask(message, other))
+            asked = Side.of(other.release, await self._answered(message, other))
             used = Side.of(outcome.release, outcome.classification)
             champion, challenger = (used, asked) if mode == Mode.SHADOW else (asked, used)
             found = Comparison(
@@ -83,6 +84,10 @@ class Shadow:
         except Exception as error:  # noqa: BLE001  # whoever asked was answered long ago
             self.failed += 1  # the error's text may hold the message's
             _log.warning("release %s could not be compared: %s", other.release, type(error).__name__)
+
+    async def _answered(self, message: Message, other: Serving) -> Classification:
+        """Return what the release decides with all that is around every release: else an attack would look like a release that differs."""
+        return distrusted(message.text, await self._ask(message, other))
 
     async def _ask(self, message: Message, other: Serving) -> Classification:
         """Return what the release answers; after the deadline what it would have: a failure stays in every denominator."""
