@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
 from orchestrator.destinations import Destinations
 from orchestrator.engine import Orchestrator
+from orchestrator.errors import OrchestratorError
 from orchestrator.safety import red_flags
 from orchestrator.store import figures
 from orchestrator.store.job_queue import JobQueue
@@ -31,8 +33,10 @@ from serve.telemetry.llm import LlmWatch
 from serve.worker import work
 
 if TYPE_CHECKING:
+    from serve.telemetry.logs import Logging
     from serve.telemetry.traces import Tracing
 
+_log = logging.getLogger(__name__)
 OpenOrchestrator = Callable[[], AbstractAsyncContextManager[Orchestrator]]
 
 
@@ -45,11 +49,12 @@ def create_app(
     buckets: TakesTokens | None = None,
     callbacks: Destinations | None = None,
     tracing: Tracing | None = None,
+    logs: Logging | None = None,
 ) -> FastAPI:
     """Return the application; the orchestrator is opened when it starts and closed when it stops.
 
-    Without ``keys`` nobody is asked for one, without ``buckets`` rate limits are this process's own, without ``callbacks`` nobody is
-    called back.
+    ``logs`` is told which release serves. Without ``keys`` nobody is asked for one, without ``buckets`` rate limits are this process's
+    own, without ``callbacks`` nobody is called back.
     """
     telemetry, limiter = telemetry or Telemetry(), buckets or Buckets()
     slots = Slots(settings.max_concurrent_requests, reserve_share=settings.red_flag_share, queue_size=settings.queue_size)
@@ -60,13 +65,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.enter_context(_reasons_told())
             stack.push_async_callback(limiter.aclose)
             if tracing is not None:
                 stack.callback(tracing.close)
             opened = await stack.enter_async_context(open_orchestrator())
             await asyncio.to_thread(red_flags, "")  # the rules are compiled now, not for the first message that finds all places taken
             orchestrator = timed(opened, telemetry.committed)
-            await stack.enter_async_context(_shown(orchestrator, telemetry))
+            await stack.enter_async_context(_shown(orchestrator, telemetry, logs))
             queue = JobQueue(orchestrator.ledger, limit=settings.job_queue_limit)
             await stack.enter_async_context(_worked_on(queue, orchestrator, settings, telemetry, callbacks))
             stack.enter_context(draining.on_sigterm())
@@ -96,14 +102,27 @@ def create_app(
     return app
 
 
+@contextmanager
+def _reasons_told() -> Iterator[None]:
+    """Log why the service cannot start, where a user can mend it: of other errors the log has the type and the stack."""
+    try:
+        yield
+    except OrchestratorError as error:
+        _log.critical("cannot start: %s", error)
+        raise
+
+
 @asynccontextmanager
-async def _shown(orchestrator: Orchestrator, telemetry: Telemetry) -> AsyncIterator[None]:
+async def _shown(orchestrator: Orchestrator, telemetry: Telemetry, logs: Logging | None) -> AsyncIterator[None]:
     """Tell ``telemetry`` what the orchestrator serves, what its LLM does and how its store's queues are, while it runs."""
     ledger, llm = orchestrator.ledger, LlmWatch(telemetry)
 
     def look() -> None:
         llm.look(orchestrator.llm)
-        telemetry.serving(orchestrator.serving_release, orchestrator.serving_release)
+        serving = orchestrator.serving_release
+        telemetry.serving(serving, serving)
+        if logs is not None:
+            logs.release = serving
 
     look()
     telemetry.before_scrape(look)

@@ -101,7 +101,8 @@ async def handle_once(
     With a key the outcome is the one that is stored, so that a replay has the same body, ``processing_time_ms`` included.
     """
     orchestrator = orchestrator_of(request)
-    client, state = client_of(request), request.scope["state"]
+    client = client_of(request)
+    state = request.scope["state"] if request_id == request.state.request_id else None  # the access log tells of one message, not of rows
     outcome = await orchestrator.handle(
         message,
         request_id=request_id,

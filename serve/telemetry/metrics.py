@@ -31,7 +31,6 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._metrics = Instruments(self.registry)
         self._exposition = Exposition(self.registry)
-        self.requests = self._metrics.requests
         self._categories = {category: self._metrics.category.labels(category.value) for category in Category}
         self._watched: dict[str, Callable[[], float]] = {}
         self._looks: list[Callable[[], None]] = []

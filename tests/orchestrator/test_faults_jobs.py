@@ -14,7 +14,7 @@ from support import ROOT
 from orchestrator.store import tables
 from orchestrator.store.ledger import Ledger
 
-POINTS = int(os.environ.get("JOBS_KILLS", "24"))
+POINTS = int(os.environ.get("JOBS_KILLS", "20"))
 SEED = 20_261_127
 
 

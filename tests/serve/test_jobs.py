@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from in_process import REFUND, URL, served, stored, tickets
+from in_process import REFUND, URL, ended, has_jobs_left, served, stored, tickets, until
 
 from orchestrator.callbacks import callback_settings
 from orchestrator.errors import OrchestratorError
@@ -16,7 +16,7 @@ from orchestrator.testing_receiver import Receiver, Said
 
 BURST = int(os.environ.get("JOBS_BURST", "300"))  # 10,000 of them are measured in docs/jobs.md
 AT_ONCE = 64
-SECRET = "a secret of the tests"
+SECRET = "a secret of the tests"  # noqa: S105  # it protects nothing
 
 
 @pytest.fixture
@@ -26,12 +26,6 @@ def database(tmp_path):
 
 def queue_up(client, message=REFUND, *, who="desk", **more):
     return client.post(URL, params={"mode": "async"}, json={"message": message} | more, headers={"X-Client": who})
-
-
-async def ended(client, job, who="desk"):
-    while (seen := (await client.get(job["status_url"], headers={"X-Client": who})).json())["finished_at"] is None:
-        await asyncio.sleep(0.02)
-    return seen
 
 
 def test_a_queued_message_is_accepted_with_the_place_of_its_answer_and_answered_there(database):
@@ -162,16 +156,11 @@ def test_a_burst_is_accepted_and_every_message_of_it_done_once(request, database
             took["accepted"] = time.monotonic() - began
         async with served(url, job_concurrency=16):
             began = time.monotonic()
-            while await asyncio.to_thread(unfinished):
-                await asyncio.sleep(0.2)
+            await until(lambda: not has_jobs_left(watch))
             took["done"] = time.monotonic() - began
         return ids
 
     watch = Ledger.at(url, os.environ)
-
-    def unfinished():
-        with watch.engine.connect() as connection:
-            return connection.exec_driver_sql("SELECT count(*) FROM jobs WHERE finished_at IS NULL").scalar()
 
     ids = asyncio.run(main())
     watch.close()
