@@ -92,6 +92,7 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
+        self._headed = self._has_length = False
 
     @property
     def is_idle(self) -> bool:
@@ -101,7 +102,8 @@ class _Connection(asyncio.Protocol):
     async def ask(self, request: bytes) -> httpx2.Response:
         """Send a request and return its answer."""
         self._begin()
-        waiting = self._waiting = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[httpx2.Response] = asyncio.get_running_loop().create_future()
+        self._waiting = waiting
         self._transport.write(request)
         return await waiting
 
