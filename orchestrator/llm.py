@@ -18,6 +18,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from pydantic import Field
 
@@ -163,12 +165,18 @@ def openai_client(*, base_url: str | None, api_key: str, connections: int = 16) 
     import openai
 
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return openai.AsyncOpenAI(
-        base_url=base_url,
-        api_key=api_key,
-        max_retries=0,
-        http_client=openai.DefaultAsyncHttpxClient(limits=limits),
-    )
+    http = openai.DefaultAsyncHttpxClient(limits=limits, mounts=_plain(base_url, connections))
+    return openai.AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=http)
+
+
+def _plain(base_url: str | None, connections: int) -> Mapping[str, Any] | None:
+    """Return the transport of a server without TLS that no proxy stands before; None where there is no such server."""
+    where = urlsplit(base_url or "")
+    if where.scheme != "http" or not getproxies().keys().isdisjoint({"http", "all"}):
+        return None
+    from orchestrator.plain_http import KeptConnections
+
+    return {f"http://{where.netloc.rpartition('@')[2]}": KeptConnections(connections)}
 
 
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
