@@ -38,6 +38,11 @@ async def send_problem(scope: Scope, send: Send, status: int, detail: str, heade
     await send({"type": "http.response.body", "body": body})
 
 
+def field_of(parts: tuple[Any, ...]) -> str:
+    """Return where something is wrong; of names that the client made up, which may be anything, those that look like a field's alone."""
+    return ".".join(str(part) if _FIELD.fullmatch(str(part)) else "(a name)" for part in parts) or "body"
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem."""
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -49,7 +54,7 @@ def install(app: FastAPI) -> None:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # what the handler is registered for
     # pydantic's report repeats the input: only where and why are passed on, and of names that the client made up those that look like it.
-    errors = [{"field": _field(one["loc"][1:]), "reason": redact(one["msg"])} for one in error.errors()]
+    errors = [{"field": field_of(one["loc"][1:]), "reason": redact(one["msg"])} for one in error.errors()]
     detail = "; ".join(f"{one['field']}: {one['reason']}" for one in errors)
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 
@@ -76,7 +81,3 @@ def _body(scope: Scope, status: int, detail: str) -> dict[str, Any]:
         "detail": detail,
         "request_id": scope.get("state", {}).get("request_id"),
     }
-
-
-def _field(parts: tuple[Any, ...]) -> str:
-    return ".".join(str(part) if _FIELD.fullmatch(str(part)) else "(a name)" for part in parts) or "body"
