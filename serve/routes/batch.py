@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.errors import ConflictError, StoreUnavailableError
 from orchestrator.incoming import digest_of
+from orchestrator.redact import redact
 from orchestrator.response import ClassifyResponse
 from orchestrator.safety import red_flags
 from orchestrator.schema import Message, Record
@@ -23,6 +24,7 @@ from orchestrator.store.job_queue import NewJob
 from orchestrator.store.ledger import Idempotency
 from serve.declared import Responses, problems
 from serve.idempotency import HEADER, REPLAYED, REPLAYED_HEADER, InFlight, KeyHeader, key_of
+from serve.problems import field_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
 from serve.routes.classify import MessageRequest, Mode, ModeQuery, handle_once, json_response, message_of
@@ -167,7 +169,7 @@ def _read(index: int, row: Any, settings: Settings) -> Message | RowError:
         return message_of(MessageRequest.model_validate(row), settings)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field, reason = ".".join(map(str, first["loc"])) or "row", first["msg"]
+        field, reason = field_of(first["loc"], first["type"]) if first["loc"] else "row", redact(first["msg"])
     except HTTPException as error:
         field, reason = "message", str(error.detail).removeprefix("message: ")
     return _error(HTTPStatus.UNPROCESSABLE_ENTITY, f"row {index}: {field}: {reason}", field=field, reason=reason)

@@ -26,6 +26,8 @@ from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
 from serve.settings import Settings
 
+MAX_METADATA_DEPTH = 32  # nobody's metadata; what writes JSON fails from some 200 on
+
 
 class Mode(StrEnum):
     """Whether an answer is waited for."""
@@ -44,7 +46,7 @@ class MessageRequest(BaseModel):
 
     message: str = Field(min_length=1, examples=["I broke out in hives after the new tablets"])
     channel: Channel = Channel.CHAT
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict, description=f"what belongs to it, nested at most {MAX_METADATA_DEPTH} deep")
 
     _storable = field_validator("message", mode="before")(storable)
 
@@ -54,6 +56,17 @@ class MessageRequest(BaseModel):
         if not message.strip():
             raise ValueError("the message is empty")
         return message
+
+    @field_validator("metadata")
+    @classmethod
+    def _not_too_deep(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        level: list[Any] = [metadata]
+        for _ in range(MAX_METADATA_DEPTH):
+            held = (one.values() if isinstance(one, dict) else one for one in level)
+            level = [one for inner in held for one in inner if isinstance(one, dict | list)]
+        if level:
+            raise ValueError(f"it is nested more than {MAX_METADATA_DEPTH} deep")
+        return metadata
 
 
 class ClassifyRequest(MessageRequest):

@@ -14,9 +14,9 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from rollout_parts import Hanging, Upstream
-from schemathesis.checks import load_all_checks
+from schemathesis.checks import load_all_checks, not_a_server_error
 from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
+from schemathesis.specs.openapi.checks import ignored_auth, negative_data_rejection, positive_data_acceptance
 from whole_service import in_process, keyed, on_a_socket, whole_app
 
 from serve.access.openapi import METHODS
@@ -24,7 +24,7 @@ from serve.app import create_app
 from serve.limits.body import BODILESS
 from serve.settings import Settings
 
-CASES = int(os.environ.get("SCHEMATHESIS_CASES", "2000"))  # some 12 ms of CPU each
+CASES = int(os.environ.get("SCHEMATHESIS_CASES", "1000"))  # 15 to 25 ms of CPU each
 SEED = 20_260_314
 MESSAGE = {"message": "Where is my order 4432?"}
 BODIES = {
@@ -70,6 +70,14 @@ def conforming(document, path, method, response):
     if kind == PROBLEM:
         assert response.json()["request_id"] == response.headers["x-request-id"]
     return response.status_code
+
+
+def hurried(headers):
+    """Whether a request asked for an answer within less than a second: then it may be told that it is late."""
+    try:
+        return float((headers or {}).get("X-Request-Deadline", "inf")) < 1
+    except ValueError:
+        return False
 
 
 async def ask(client, path, method, **more):
@@ -240,7 +248,7 @@ def test_requests_made_up_from_the_document_never_give_a_5xx_and_every_answer_is
     schema = schemathesis.openapi.from_dict(document | {"paths": paths})
     each = -(-CASES // 2 // len(operations_of(document)) // len(GenerationMode))
     # What a schema cannot say is refused with 422: a message too long for its channel, a key used before, a host not to be called.
-    skipped = [positive_data_acceptance, ignored_auth]
+    skipped, too_late = [positive_data_acceptance, ignored_auth], [negative_data_rejection, not_a_server_error]
     load_all_checks()
     seen, failures = Counter(), defaultdict(list)
     print(f"seed {SEED}, {each} cases of each operation and mode")
@@ -252,11 +260,9 @@ def test_requests_made_up_from_the_document_never_give_a_5xx_and_every_answer_is
         def make_up(case):
             response = case.call(base_url=url, session=session)
             seen[response.status_code] += 1
-            deadline = str((case.headers or {}).get("X-Request-Deadline", ""))
-            if response.status_code == 504 and deadline.strip().strip("-0.") == "":
-                return  # it asked for that
+            late = response.status_code in {408, 504} and hurried(case.headers)
             try:
-                case.validate_response(response, excluded_checks=skipped)
+                case.validate_response(response, excluded_checks=skipped + too_late * late)
             except* AssertionError as group:
                 for one in group.exceptions:
                     failures[operation.label, mode.value, type(one).__name__].append(f"{one}: {case.as_curl_command()}")
@@ -272,5 +278,5 @@ def test_requests_made_up_from_the_document_never_give_a_5xx_and_every_answer_is
     print(f"{sum(seen.values())} requests: {dict(sorted(seen.items()))}")
     assert not failures, "\n\n".join(f"{len(found)} times {what}, first: {found[0]}" for what, found in failures.items())
     assert sum(seen.values()) >= CASES // 2
-    assert {200, 202, 400, 404, 422} <= set(seen)
+    assert {200, 400, 404, 422} <= set(seen)
     assert not any(status >= 500 and status != 504 for status in seen)
