@@ -147,7 +147,7 @@ def test_what_is_wrong_with_a_row_is_told_without_the_names_that_the_client_made
     rows = [{"message": "x", "ann@example.com": 1}, {"message": "x", "colour": 1}]
     response = service("POST", BATCH, json={"messages": rows})
     assert "ann@" not in response.text
-    assert [row["error"]["field"] for row in response.json()["results"]] == ["(a name)", "colour"]
+    assert [row["error"]["field"] for row in response.json()["results"]] == ["(unknown field)", "(unknown field)"]
 
 
 TEXTS = {
