@@ -24,7 +24,7 @@ SLOTS = 4
 
 async def measure() -> None:
     """Print how many messages are caught, and how many attacks free one."""
-    sys.path[:0] = [str(ROOT / "tests" / "serve")]
+    sys.path[:0] = [str(ROOT / "tests")]
     from injections import attacks  # type: ignore[import-not-found]  # of the tests, which are no package
 
     made = list(attacks(ROOT))
