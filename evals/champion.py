@@ -8,7 +8,6 @@ from typing import Any
 
 from evals.data import Row, split_digest
 from evals.gate import COMPARED
-from evals.local import Remembered
 from evals.run import AnswerRow, evaluated_rows, run
 from evals.score import judge_rows
 from evals.scored import Scored, read_outcomes, write_outcomes
@@ -52,8 +51,7 @@ async def ask_champion(rows: Sequence[Row], release: Release, llm: LLM, *, concu
 def judge_champion(rows: Sequence[Row], answers: Sequence[Answer], release: Release) -> list[Scored]:
     """Return what a release makes of its LLM's answers, with its calibration and thresholds and the present rules."""
     model, asked = find_model(release.manifest.model), _renderer(release).asked
-    local = Remembered.load(release.folder / "local.json").read([row.message for row in rows])
-    return judge_rows(rows, answers, local, release.manifest.tuning, asked=asked, model=model)
+    return judge_rows(rows, answers, release.local_classifier(), release.manifest.tuning, asked=asked, model=model)
 
 
 def write_champion(workspace: Workspace, release: Release | None, outcomes: Sequence[Scored]) -> None:

@@ -18,7 +18,6 @@ from evals.errors import EvalError
 from evals.gate import gate
 from evals.intervals import tango_lower
 from evals.keys import digest
-from evals.local import Remembered
 from evals.proper import brier_scores
 from evals.run import run
 from evals.score import judge_rows
@@ -27,6 +26,7 @@ from evals.workspace import Candidate, GateParams, Workspace, read_json, write_l
 from orchestrator.catalogue import find_model
 from orchestrator.classify import Tuning
 from orchestrator.llm import LLM
+from orchestrator.local_classifier import LocalClassifier
 from orchestrator.prompts import Renderer, load_prompt
 
 MOST_USES = 10  # of one sealed split: every look at it makes the next a little optimistic
@@ -88,7 +88,7 @@ async def outcomes_on(workspace: Workspace, candidate: Candidate, rows: Sequence
     render = Renderer(prompt, model, load_examples(workspace.datasets))
     answers = await run(rows, prompt, render, llm, concurrency=concurrency, title=f"{candidate.id} on {len(rows)} rows")
     tuning = Tuning.model_validate(read_json(workspace.report(candidate.id, "tuning.json"), "run `dvc repro`"))
-    local = Remembered.load(workspace.classifier).read([row.message for row in rows])
+    local = LocalClassifier.load(workspace.classifier)
     return judge_rows(rows, [answer.answer for answer in answers], local, tuning, asked=render.asked, model=model)
 
 

@@ -16,14 +16,14 @@ from orchestrator.local_classifier import CANDIDATE as LOCAL
 
 def do_local(workspace: Workspace, _: argparse.Namespace) -> int:
     """Train the local classifier and let it answer every row."""
-    from evals.local import Remembered, answer_rows, train
+    from evals.local import answer_rows, train
     from evals.run import evaluated_rows, write_answers
+    from orchestrator.local_classifier import LocalClassifier
 
     parameters = train(load_split(workspace.datasets, Split.DEV), workspace.params().seed)
     write_json(workspace.classifier, parameters)
     rows = evaluated_rows(workspace)
-    local = Remembered.load(workspace.classifier).read([row.message for row in rows])
-    write_answers(workspace, LOCAL, answer_rows(rows, local))
+    write_answers(workspace, LOCAL, answer_rows(rows, LocalClassifier.load(workspace.classifier)))
     print(f"trained on {parameters['trained_on']} dev rows, C = {parameters['strength']}; answered {len(rows)} rows")
     return 0
 
