@@ -117,7 +117,8 @@ class OpenAIChat:
             return response
         try:
             return reply_of(json.loads(response.content), latency_s=latency_s)
-        except (ValueError, TypeError, AttributeError) as error:  # a 200 whose body is not what the protocol says
+        # A 200 whose body is not what the protocol says, or nested so deep or with numbers so large that nobody can read it.
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             return Failure(kind=FailureKind.SERVER, detail=f"{type(error).__name__}: {error}"[:200])
 
     async def _post(self, body: bytes) -> HttpResponse:
@@ -251,7 +252,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
             return max(seconds, 0.0)
     try:
         until = parsedate_to_datetime(plain or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max((until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 

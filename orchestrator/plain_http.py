@@ -1,11 +1,15 @@
 """HTTP/1.1 without TLS over kept connections: an ``httpx2`` transport for a server nearby, at a quarter of the usual one's CPU.
 
-It reads answers whole, so it is not for downloads. What goes wrong is told by the errors that ``httpx2``'s own transport raises.
+It reads answers whole, so it is not for downloads.
+A server that answers one request twice, late, can answer the next with it, as
+with every HTTP/1.1 client that keeps connections: it is for servers one trusts. What goes wrong is told by the errors that ``httpx2``'s
+own transport raises.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from collections import deque
 from types import TracebackType
@@ -61,7 +65,7 @@ class KeptConnections(httpx2.AsyncBaseTransport):
         kept = self._idle.get(peer)
         while kept:
             connection = kept.pop()
-            if connection.is_idle and time.monotonic() - connection.idle_since < KEPT_S:
+            if connection.is_idle and time.monotonic() - connection.idle_since < KEPT_S and connection.is_quiet():
                 return connection
             connection.close()
         return None
@@ -98,6 +102,12 @@ class _Connection(asyncio.Protocol):
     def is_idle(self) -> bool:
         """Say whether another request can be sent."""
         return self._open and self._waiting is None
+
+    def is_quiet(self) -> bool:
+        """Say whether the peer has sent nothing, not even an end, that the loop has not read yet."""
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
 
     async def ask(self, request: bytes) -> httpx2.Response:
         """Send a request and return its answer."""

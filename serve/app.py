@@ -75,13 +75,17 @@ def create_app(
             orchestrator = timed(opened, telemetry.committed)
             await stack.enter_async_context(_shown(orchestrator, telemetry, logs))
             queue = JobQueue(orchestrator.ledger, limit=settings.job_queue_limit)
-            await stack.enter_async_context(_worked_on(queue, orchestrator, settings, telemetry, callbacks))
+            await stack.enter_async_context(
+                _worked_on(queue, orchestrator, settings, telemetry=telemetry, callbacks=callbacks, draining=draining)
+            )
             stack.enter_context(draining.on_sigterm())
             app.state.orchestrator, app.state.queue = orchestrator, queue
             yield
             app.state.orchestrator = app.state.queue = None
 
-    app = FastAPI(title="Contact centre orchestrator", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Contact centre orchestrator", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     state = app.state
     state.orchestrator = state.queue = None
     state.settings, state.telemetry, state.keys, state.draining = settings, telemetry, keys, draining
@@ -134,13 +138,20 @@ async def _shown(orchestrator: Orchestrator, telemetry: Telemetry, logs: Logging
 
 @asynccontextmanager
 async def _worked_on(
-    queue: JobQueue, orchestrator: Orchestrator, settings: Settings, telemetry: Telemetry, callbacks: Destinations | None
+    queue: JobQueue,
+    orchestrator: Orchestrator,
+    settings: Settings,
+    *,
+    telemetry: Telemetry,
+    callbacks: Destinations | None,
+    draining: Draining,
 ) -> AsyncIterator[None]:
-    """Work on the queue in this process, where that is wanted; what is under way is finished before the end."""
+    """Work on the queue in this process, where that is wanted. Nothing is begun from SIGTERM on, and what is under way is finished."""
     if not settings.job_concurrency:
         yield
         return
     stop = asyncio.Event()
+    draining.on_begin = stop.set
     worker = asyncio.create_task(
         work(
             orchestrator,

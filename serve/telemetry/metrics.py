@@ -111,7 +111,7 @@ class Telemetry:
         self._metrics.refused.labels(str(reason)).inc()
 
     def limits_lost(self) -> None:
-        """Count that Redis was lost: from now on this process limits on its own."""
+        """Count a request that this process limited on its own because Redis did not answer."""
         self._metrics.limits_lost.inc()
 
     # --- HTTP and the store
