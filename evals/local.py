@@ -53,6 +53,7 @@ class Remembered(LocalClassifier):
     def read(self, texts: Sequence[str]) -> Self:
         """Read ``texts`` and return itself."""
         distinct = list(dict.fromkeys(texts))
+        self._read: dict[str, Probabilities] = {}  # nothing is known while they are read
         self._read = dict(zip(distinct, self.many(distinct) if distinct else [], strict=True))
         return self
 

@@ -100,11 +100,15 @@ async def open_batch_api(model: Model, environment: Mapping[str, str]) -> AsyncI
         await api.aclose()
 
 
-def open_classifier(release: Release, llm: LLM) -> Classifier:
-    """Return the classifier of a release over an LLM, which has no more time than the message has."""
+def open_classifier(release: Release, llm: LLM, *, elsewhere: bool = False) -> Classifier:
+    """Return the classifier of a release over an LLM, which has no more time than the message has.
+
+    Where the model is served ``elsewhere`` its weights cannot be looked at: it is taken to be the one that the release was measured on.
+    """
+    digest = release.manifest.model_digest if elsewhere else None
     return Classifier(
         prompt=release.prompt,
-        render=Renderer(release.prompt, find_model(release.manifest.model), release.examples),
+        render=Renderer(release.prompt, find_model(release.manifest.model), release.examples, digest),
         llm=Punctual(llm),
         local=release.local_classifier(),
         tuning=release.manifest.tuning,
@@ -136,7 +140,8 @@ async def open_orchestrator(
 
     def opening(one: Release) -> AbstractAsyncContextManager[Classifier]:
         model = find_model(one.manifest.model)
-        return open_released(one, open_resilient_llm(model, environment, resilience, connections=connections))
+        llm = open_resilient_llm(model, environment, resilience, connections=connections)
+        return open_released(one, llm, elsewhere=bool(environment.get("LLM_BASE_URL")))
 
     async with AsyncExitStack() as stack:
         orders = open_orders(environment)
@@ -164,10 +169,10 @@ async def open_orchestrator(
 
 
 @asynccontextmanager
-async def open_released(release: Release, llm: AbstractAsyncContextManager[LLM]) -> AsyncIterator[Classifier]:
+async def open_released(release: Release, llm: AbstractAsyncContextManager[LLM], *, elsewhere: bool = False) -> AsyncIterator[Classifier]:
     """Yield the classifier of a release over an LLM of its own, which is closed with it. What takes long does not hold others up."""
     async with llm as opened:
-        yield await asyncio.to_thread(open_classifier, release, opened)
+        yield await asyncio.to_thread(open_classifier, release, opened, elsewhere=elsewhere)
 
 
 def _endpoint(model: Model, environment: Mapping[str, str]) -> tuple[str | None, str]:

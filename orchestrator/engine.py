@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,12 +18,15 @@ from orchestrator.manipulation import distrusted
 from orchestrator.resilience import ResilientLLM
 from orchestrator.rollout.releases import Releases
 from orchestrator.rollout.serving import Serving
-from orchestrator.schema import Category, FailureKind, Message, Outcome
+from orchestrator.schema import Category, Classification, FailureKind, Message, Outcome, WorkflowResult
 from orchestrator.store.ledger import Idempotency, Ledger
 from orchestrator.workflows.base import Workflow
 from orchestrator.workflows.informational import Informational
 from orchestrator.workflows.safety_compliance import SafetyCompliance
 from orchestrator.workflows.service_action import OrderLookup, ServiceAction
+
+# Of their own, and as many as the order system has connections: one that hangs must not take the threads that the store needs.
+_LOOKUPS = ThreadPoolExecutor(32, thread_name_prefix="lookup")
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Orchestrator:
         with self._serving(client or request_id) as serving, time_limit(left_s, FailureKind.DEADLINE):
             classification = distrusted(message.text, await serving.classifier(message))
         workflow = self.workflows[classification.decision.category]
-        result = await asyncio.to_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
+        result = await _in_thread(workflow, message, classification) if workflow.blocking else workflow(message, classification)
         outcome = Outcome(
             request_id=request_id,
             release=serving.release,
@@ -98,6 +102,10 @@ class Orchestrator:
     @cached_property
     def _only(self) -> Serving:
         return Serving(self.release, self.classifier)
+
+
+async def _in_thread(workflow: Workflow, message: Message, classification: Classification) -> WorkflowResult:
+    return await asyncio.get_running_loop().run_in_executor(_LOOKUPS, workflow, message, classification)
 
 
 def standard_workflows(orders: OrderLookup) -> dict[Category, Workflow]:

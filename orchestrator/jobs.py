@@ -31,7 +31,13 @@ class Handler(Protocol):
     """Who handles messages: an ``Orchestrator``, or what stands before one."""
 
     async def handle(
-        self, message: Message, *, request_id: str | None = None, idempotency: Idempotency | None = None, deadline_s: float | None = None
+        self,
+        message: Message,
+        *,
+        request_id: str | None = None,
+        idempotency: Idempotency | None = None,
+        deadline_s: float | None = None,
+        client: str | None = None,
     ) -> Outcome:
         """Handle one message as ``Orchestrator.handle`` does."""
         ...
@@ -49,11 +55,15 @@ class Worker:
         deadline_s: float = DEADLINE_S,
         poll_s: float = POLL_S,
         handled: Callable[[Outcome], object] = lambda _: None,
+        anonymous: str | None = None,
     ) -> None:
-        """Give the handler ``deadline_s`` seconds for a job; ``handled`` is told each outcome that is new."""
+        """Give the handler ``deadline_s`` seconds for a job; ``handled`` is told each outcome that is new.
+
+        ``anonymous`` is the client that stands for whoever asks: its messages need not all be answered by one release.
+        """
         self._handler, self._queue = handler, queue
         self._concurrency, self._deadline_s, self._poll_s = concurrency, deadline_s, poll_s
-        self._handled = handled
+        self._handled, self._anonymous = handled, anonymous
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until ``stop`` is set and what is under way has ended; outlasts a lost database."""
@@ -101,8 +111,13 @@ class Worker:
         """Handle one job and write down what came of it. Raises ``StoreUnavailableError`` alone."""
         try:
             message = self._queue.message_of(job)
-            idempotency = idempotency_of(job, message)
-            outcome = await self._handler.handle(message, request_id=job.id, idempotency=idempotency, deadline_s=self._deadline_s)
+            outcome = await self._handler.handle(
+                message,
+                request_id=job.id,
+                idempotency=idempotency_of(job, message),
+                deadline_s=self._deadline_s,
+                client=None if job.client == self._anonymous else job.client,
+            )
         except StoreUnavailableError:
             raise
         except Exception as error:  # noqa: BLE001  # whatever one job comes to, the others go on; its text could quote the message
@@ -113,8 +128,9 @@ class Worker:
             await asyncio.wrap_future(self._queue.finish(job, result=ClassifyResponse.of(outcome).model_dump(mode="json")))
 
     async def _failed(self, job: Taken, error: Exception) -> None:
+        """Try again later, or give the job up. What cannot be read with the keys of this process waits until they are right."""
         kind = _kind_of(error)
-        if kind == Error.CONFLICT or job.attempts >= self._queue.attempts:
+        if kind == Error.CONFLICT or (kind != Error.UNREADABLE and job.attempts >= self._queue.attempts):
             _log.error("job %s has failed at attempt %d: %s (%s)", job.id, job.attempts, kind.value, type(error).__name__)
             await asyncio.wrap_future(self._queue.finish(job, error=kind))
             return

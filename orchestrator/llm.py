@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import math
+import ssl
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from pydantic import Field
 
@@ -25,6 +28,8 @@ from orchestrator.schema import Failure, FailureKind, Record, Usage
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from httpx2 import Request as HttpRequest
+    from httpx2 import Response as HttpResponse
     from openai import AsyncOpenAI
 
 T = TypeVar("T")
@@ -100,27 +105,59 @@ class OpenAIChat:
         """Answer through ``client``, each call within ``deadline_s`` seconds."""
         self._client = client
         self._deadline_s = deadline_s
+        self._like: HttpRequest | None = None  # a request that went out, to make others like it
 
     async def __call__(self, request: Request, /) -> Reply | Failure:
         """Send one request and return the reply, or the failure in its place."""
-        import httpx2
-
-        # Not chat.completions.create(): it walks every turn by its type annotations, which costs more than all the rest of a call.
         body = json.dumps(arguments(request)).encode()
         started = time.perf_counter()
-        call = self._client.post("/chat/completions", content=body, options=_JSON, cast_to=httpx2.Response)
-        response = await attempt(call, deadline_s=self._deadline_s)
+        response = await attempt(self._post(body), deadline_s=self._deadline_s)
         latency_s = time.perf_counter() - started
         if isinstance(response, Failure):
             return response
         try:
             return reply_of(json.loads(response.content), latency_s=latency_s)
-        except (ValueError, TypeError, AttributeError) as error:  # a 200 whose body is not what the protocol says
+        # A 200 whose body is not what the protocol says, or nested so deep or with numbers so large that nobody can read it.
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             return Failure(kind=FailureKind.SERVER, detail=f"{type(error).__name__}: {error}"[:200])
+
+    async def _post(self, body: bytes) -> HttpResponse:
+        """Post a completion's body through the client; raise its errors.
+
+        Not by ``chat.completions.create()``: it walks every turn by its type annotations. And by ``post()`` until a first one has come
+        through: it makes out address, headers and timeouts anew for every call, which takes a third of the call's time.
+        """
+        import httpx2
+
+        if self._like is None:
+            first = await self._client.post("/chat/completions", content=body, options=_JSON, cast_to=httpx2.Response)
+            if not first.history:  # where it was redirected, what came through is not what was asked for
+                self._like = first.request
+            return first
+        return await _post_like(self._like, body, self._client)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+async def _post_like(like: HttpRequest, body: bytes, client: AsyncOpenAI) -> HttpResponse:
+    """Post another body with the address, headers and timeouts of ``like``, and raise what ``client.post`` would."""
+    import anyio
+    import httpx2
+    import openai
+
+    headers = [(name, value) for name, value in like.headers.raw if name.lower() != b"content-length"]
+    request = httpx2.Request("POST", like.url, headers=headers, content=body, extensions=like.extensions)
+    try:
+        response: HttpResponse = await client._client.send(request)
+    except httpx2.TimeoutException as error:
+        raise openai.APITimeoutError(request=request) from error
+    except (httpx2.RequestError, ssl.SSLError, anyio.EndOfStream) as error:
+        raise openai.APIConnectionError(request=request) from error
+    if not response.is_success:
+        raise client._make_status_error_from_response(response)
+    return response
 
 
 def openai_client(*, base_url: str | None, api_key: str, connections: int = 16) -> AsyncOpenAI:
@@ -129,12 +166,18 @@ def openai_client(*, base_url: str | None, api_key: str, connections: int = 16) 
     import openai
 
     limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return openai.AsyncOpenAI(
-        base_url=base_url,
-        api_key=api_key,
-        max_retries=0,
-        http_client=openai.DefaultAsyncHttpxClient(limits=limits),
-    )
+    http = openai.DefaultAsyncHttpxClient(limits=limits, mounts=_plain(base_url, connections))
+    return openai.AsyncOpenAI(base_url=base_url, api_key=api_key, max_retries=0, http_client=http)
+
+
+def _plain(base_url: str | None, connections: int) -> Mapping[str, Any] | None:
+    """Return the transport of a server without TLS that no proxy stands before; None where there is no such server."""
+    where = urlsplit(base_url or "")
+    if where.scheme != "http" or not getproxies().keys().isdisjoint({"http", "all"}):
+        return None
+    from orchestrator.plain_http import KeptConnections
+
+    return {f"http://{where.netloc.rpartition('@')[2]}": KeptConnections(connections)}
 
 
 _JSON: Any = {"headers": {"Content-Type": "application/json"}}
@@ -209,7 +252,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
             return max(seconds, 0.0)
     try:
         until = parsedate_to_datetime(plain or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max((until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
 

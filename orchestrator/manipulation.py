@@ -38,7 +38,7 @@ SIGNS: dict[str, re.Pattern[str]] = {
         r"""\W{1,4}[ABC](?=[\s"'`*)}\]]{0,3}(?:$|[\n.,;!)]))"""
     ),
     "template": re.compile(r"\{\{|\{%|\$\{"),
-    "frame": re.compile(r"(?:={3,}|-{3,}|#{3,}|\*{3,})[ ]{0,3}(?:BEGIN|END|START|STOP)\b"),
+    "frame": re.compile(r"(?:={3}|-{3}|#{3}|\*{3})[ ]{0,3}(?:BEGIN|END|START|STOP)\b"),
     "overridden": re.compile("[\u202d\u202e]"),  # text that is shown in another order than it is read in
     "sprinkled": re.compile("(?:\\w[\u200b\u2060\ufeff\u00ad]){4}"),  # invisible characters between letters
     "mixed": re.compile("(?:[a-z][\u0430-\u044f]|[\u0430-\u044f][a-z])", re.IGNORECASE),  # Latin and Cyrillic letters in a word

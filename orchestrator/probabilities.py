@@ -19,6 +19,7 @@ from orchestrator.prompts import Prompt
 from orchestrator.schema import CATEGORIES, Answer, Failure, FailureKind, Probabilities, Source
 
 FLOOR = 1e-6  # a label missing from the alternatives is unlikely, not impossible
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # as in orchestrator.incoming: no store holds them
 _CATEGORY = re.compile(r'^\s*\{\s*"category"\s*:\s*"')
 
 
@@ -29,6 +30,13 @@ def read_answer(reply: Reply | Failure, prompt: Prompt) -> Answer:
     """
     if isinstance(reply, Failure):
         return Answer(failure=reply)
+    try:
+        return _read(reply, prompt)
+    except (ValueError, ArithmeticError, RecursionError):  # NaN for a probability, numbers of 400 digits, lists in lists in lists
+        return _unparsable(reply, "numbers or nesting that nobody can read")
+
+
+def _read(reply: Reply, prompt: Prompt) -> Answer:
     try:
         fields = json.loads(reply.text)
     except ValueError:
@@ -48,7 +56,7 @@ def read_answer(reply: Reply | Failure, prompt: Prompt) -> Answer:
         probabilities=probabilities,
         source=source,
         label_mass=mass,
-        rationale=rationale if isinstance(rationale, str) and rationale else None,
+        rationale=_UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", rationale) if isinstance(rationale, str) and rationale else None,
         usage=reply.usage,
     )
 

@@ -142,11 +142,14 @@ def answer_schema(prompt: Prompt, model: Model) -> dict[str, Any]:
 class Renderer:
     """A prompt bound to a model and to the examples it may show: ``Message -> Request``. ``asked`` says what it is bound to."""
 
-    def __init__(self, prompt: Prompt, model: Model, examples: Sequence[Example]) -> None:
-        """Bind; raise ``PromptError`` when a shot is not among ``examples`` (the dev split)."""
+    def __init__(self, prompt: Prompt, model: Model, examples: Sequence[Example], digest: str | None = None) -> None:
+        """Bind; raise ``PromptError`` when a shot is not among ``examples`` (the dev split).
+
+        ``digest`` stands for the model's where its weights are not here to be looked at.
+        """
         self._prompt = prompt
         self._model = model
-        self._digest = model.digest()
+        self._digest = digest or model.digest()
         self._schema = answer_schema(prompt, model)
         known = {example.id: example for example in examples}
         missing = [shot.id for shot in prompt.shots if shot.id not in known]

@@ -32,13 +32,13 @@ class Resilience(Record):
     breaker_open_s: float = Field(5.0, gt=0)
     canary: bool = False  # ask once, at the start, whether the server holds replies to the schema
 
-    def within(self, deadline_s: float) -> Resilience:
-        """Return this with a timeout that ends before the deadline that every message has.
+    def within(self, deadline_s: float, *, queue_s: float = 0.0) -> Resilience:
+        """Return this with a timeout that ends before the deadline that every message has, also one that waited ``queue_s`` seconds.
 
         Otherwise an LLM that hangs would look like callers in a hurry, each message's deadline being the first to pass, and the breaker
-        would never open.
+        would never open. At least half of the deadline is left to the LLM.
         """
-        longest_s = max((1 - MARGIN) * deadline_s - RECORDING_S, deadline_s / 2)
+        longest_s = max((1 - MARGIN) * (deadline_s - queue_s) - RECORDING_S, deadline_s / 2)
         return self.model_copy(update={"timeout_s": min(self.timeout_s, longest_s)})
 
 

@@ -32,7 +32,7 @@ from serve.configure import load_settings
 from serve.limits.bucket import Buckets, TakesTokens
 from serve.settings import Settings
 from serve.telemetry import Telemetry
-from serve.telemetry.logs import configure_logging
+from serve.telemetry.logs import Logging, configure_logging
 from serve.telemetry.processes import shared_metrics
 from serve.worker import work
 
@@ -88,6 +88,8 @@ def _serve(options: argparse.Namespace) -> int:
         ssl_certfile=settings.tls_cert_file,
         ssl_keyfile=settings.tls_key_file,
     )
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when all is done: that is no failure
+        signal.signal(number, lambda *_: None)
     if settings.workers == 1:
         signal.signal(signal.SIGTERM, _end)  # uvicorn hands the signal on once all are answered: an end as it should be, and exit code 0
         uvicorn.Server(config).run()
@@ -105,8 +107,7 @@ def application() -> FastAPI:
     """Return the application of this process, made from its environment."""
     environment = os.environ
     settings, release = load_settings(environment), load_release()
-    _configure_logging(settings, environment, release)
-    telemetry = Telemetry()
+    logs, telemetry = _configure_logging(settings, environment, release), Telemetry()
     return create_app(
         lambda: _open(settings, environment, release, telemetry),
         settings,
@@ -115,6 +116,7 @@ def application() -> FastAPI:
         buckets=_buckets(settings, telemetry),
         callbacks=callback_settings(environment, settings.callback_hosts),
         tracing=_tracing(settings, release),
+        logs=logs,
     )
 
 
@@ -159,7 +161,7 @@ def _open(
         breaker_window_s=settings.breaker_window_seconds,
         breaker_open_s=settings.breaker_open_seconds,
         canary=True,
-    ).within(settings.request_timeout_seconds)
+    ).within(settings.request_timeout_seconds, queue_s=settings.queue_seconds)
     challenger, challenge = settings.challenger_release, None
     if challenger is not None:
         tried = load_release(challenger).manifest.id
@@ -200,9 +202,9 @@ def _tracing(settings: Settings, release: Release) -> Tracing | None:
     return Tracing.to(settings.otel_exporter_otlp_endpoint, release.manifest.id)
 
 
-def _configure_logging(settings: Settings, environment: Mapping[str, str], release: Release) -> None:
+def _configure_logging(settings: Settings, environment: Mapping[str, str], release: Release) -> Logging:
     secrets = (environment.get(name, "") for name in SECRETS)
-    configure_logging(settings.log_level, settings.log_format, release=release.manifest.id, secrets=secrets)
+    return configure_logging(settings.log_level, settings.log_format, release=release.manifest.id, secrets=secrets)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ class Draining:
     def __init__(self, seconds: float) -> None:
         """Serve on for ``seconds`` after SIGTERM, so that load balancers see that this process is not ready."""
         self.begun = False
+        self.on_begin: Callable[[], None] = lambda: None  # called once, in the event loop
         self._seconds = seconds
 
     @contextmanager
@@ -37,12 +38,13 @@ class Draining:
         loop = asyncio.get_running_loop()
 
         def drain(number: int, frame: FrameType | None) -> None:
-            if self.begun or not self._seconds:
-                self.begun = True
+            again, self.begun = self.begun, True
+            if not again:
+                loop.call_soon_threadsafe(self.on_begin)
+            if again or not self._seconds:
                 stop(number, frame)
-                return
-            self.begun = True
-            loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, number, None)
+            else:
+                loop.call_soon_threadsafe(loop.call_later, self._seconds, stop, number, None)
 
         signal.signal(signal.SIGTERM, drain)
         try:

@@ -46,6 +46,8 @@ class Entry:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
+            if "app" in scope:
+                self._routes = Routes(scope["app"])  # when the app starts, not for the first request, which would wait for it
             await self._app(scope, receive, send)
             return
         started, request_id, route = time.perf_counter(), str(uuid.uuid4()), self._route(scope)

@@ -20,6 +20,9 @@ from orchestrator.errors import ConflictError
 
 HEADER = "Idempotency-Key"
 REPLAYED = {"Idempotency-Replayed": "true"}
+REPLAYED_HEADER = {
+    "Idempotency-Replayed": {"description": "the answer given before under this key", "schema": {"type": "string", "const": "true"}}
+}
 MAX_CHARS = 255
 RETRY_AFTER_S = "1"
 _VISIBLE = re.compile(r"[\x21-\x7e]+")

@@ -20,6 +20,8 @@ from orchestrator.redact import redact
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "2"  # a database that restarts is back within seconds
 UNEXPECTED = "the request could not be handled; quote the request id"
+UNKNOWN_FIELD = "(unknown field)"
+MOST_ERRORS = 20  # a body of 64 kB may hold thousands of unknown fields, and each is looked at
 _FIELD = re.compile(r"[A-Za-z][A-Za-z_-]{0,31}|[0-9]{1,4}")  # the name of a field of ours, or a place in a list
 
 
@@ -38,6 +40,13 @@ async def send_problem(scope: Scope, send: Send, status: int, detail: str, heade
     await send({"type": "http.response.body", "body": body})
 
 
+def field_of(parts: tuple[Any, ...], kind: str) -> str:
+    """Return where something is wrong, and of names that the client made up none; ``kind`` is pydantic's type of the error."""
+    known = parts[:-1] if kind == "extra_forbidden" else parts
+    names = [str(part) if _FIELD.fullmatch(str(part)) else UNKNOWN_FIELD for part in known]
+    return ".".join([*names, UNKNOWN_FIELD] if kind == "extra_forbidden" else names) or "body"
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the app with a problem."""
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -48,8 +57,8 @@ def install(app: FastAPI) -> None:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # what the handler is registered for
-    # pydantic's report repeats the input: only where and why are passed on, and of names that the client made up those that look like it.
-    errors = [{"field": _field(one["loc"][1:]), "reason": redact(one["msg"])} for one in error.errors()]
+    # pydantic's report repeats the input: only where and why are passed on, and no name that the client made up.
+    errors = [{"field": field_of(one["loc"][1:], one["type"]), "reason": redact(one["msg"])} for one in error.errors()[:MOST_ERRORS]]
     detail = "; ".join(f"{one['field']}: {one['reason']}" for one in errors)
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 
@@ -76,7 +85,3 @@ def _body(scope: Scope, status: int, detail: str) -> dict[str, Any]:
         "detail": detail,
         "request_id": scope.get("state", {}).get("request_id"),
     }
-
-
-def _field(parts: tuple[Any, ...]) -> str:
-    return ".".join(str(part) if _FIELD.fullmatch(str(part)) else "(a name)" for part in parts) or "body"

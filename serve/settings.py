@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from orchestrator.safety_text import MAX_CHARS
 from orchestrator.schema import Channel
 
 
@@ -60,9 +61,9 @@ class Settings(BaseSettings):
     tls_cert_file: Path | None = Field(None, description="certificate chain, PEM, where no proxy ends TLS; with TLS_KEY_FILE")
     tls_key_file: Path | None = Field(None, description="its private key, PEM, without a password")
 
-    max_chars_chat: int = Field(4_000, ge=1, description="longest chat message, characters")
-    max_chars_voice: int = Field(10_000, ge=1, description="longest voice transcript, characters")
-    max_chars_mail: int = Field(10_000, ge=1, description="longest mail, characters")
+    max_chars_chat: int = Field(4_000, ge=1, le=MAX_CHARS, description="longest chat message, characters")
+    max_chars_voice: int = Field(10_000, ge=1, le=MAX_CHARS, description="longest voice transcript, characters")
+    max_chars_mail: int = Field(10_000, ge=1, le=MAX_CHARS, description="longest mail, characters")
     max_body_bytes: int = Field(65_536, ge=1, description="longest body of a request, bytes")
     max_batch_messages: int = Field(1_000, ge=1, description="most messages of a batch")
     max_batch_body_bytes: int = Field(16_777_216, ge=1, description="longest body of a batch, bytes")

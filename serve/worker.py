@@ -10,6 +10,7 @@ from orchestrator.destinations import Destinations
 from orchestrator.jobs import DEADLINE_S, Handler, Worker
 from orchestrator.schema import Outcome
 from orchestrator.store.job_queue import JobQueue
+from serve.client import ANYBODY
 
 
 async def work(
@@ -28,7 +29,7 @@ async def work(
     ``callbacks`` is what ``callback_settings`` made of the environment; without it, or without hosts, nobody is called back.
     """
     async with asyncio.TaskGroup() as group:
-        worker = Worker(handler, queue, concurrency=concurrency, deadline_s=deadline_s, handled=handled)
+        worker = Worker(handler, queue, concurrency=concurrency, deadline_s=deadline_s, handled=handled, anonymous=ANYBODY.id)
         group.create_task(worker.run(stop))
         if callbacks is not None and callback_hosts:
             group.create_task(deliver_callbacks(queue.ledger, callback_hosts, callbacks, stop))

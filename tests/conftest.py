@@ -1,5 +1,6 @@
 """Fixtures: labelled rows, and a small workspace whose LLM is a scripted server on a real socket."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -125,15 +126,16 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture(scope="session")
 def evaluated_once(tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Workspace:
     """A project with both candidates and the baseline run, scored and gated. Copy it; do not change it."""
-    made = make_workspace(tmp_path_factory.mktemp("evaluated") / "project")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LLM_BASE_URL", upstream)
+
+    def make(folder: Path) -> None:
+        made = make_workspace(folder)
         assert evals(made, "validate") == 0
         assert evals(made, "local") == 0
         for prompt in made.params().prompts:
             assert evals(made, "run", prompt, "smollm2-135m") == 0
         refresh(made)
-    return made
+
+    return _shared("evaluated", make, tmp_path_factory, upstream)
 
 
 @pytest.fixture
@@ -144,22 +146,46 @@ def evaluated(evaluated_once: Workspace, tmp_path: Path) -> Workspace:
 
 @pytest.fixture(scope="session")
 def promoted_once(evaluated_once: Workspace, tmp_path_factory: pytest.TempPathFactory, upstream: str) -> Workspace:
-    """An evaluated project whose first candidate is the champion. Copy it; do not change it."""
-    made = Workspace(shutil.copytree(evaluated_once.root, tmp_path_factory.mktemp("promoted") / "project"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LLM_BASE_URL", upstream)
+    """An evaluated project whose first candidate is the champion, gated against it. Copy it; do not change it."""
+
+    def make(folder: Path) -> None:
+        made = Workspace(shutil.copytree(evaluated_once.root, folder))
         assert evals(made, "promote", "classify-001_smollm2-135m") == 0
         regate(made)
-    return made
+
+    return _shared("promoted", make, tmp_path_factory, upstream)
+
+
+@pytest.fixture
+def promoted(promoted_once: Workspace, tmp_path: Path) -> Workspace:
+    """A project of its own whose first candidate is the champion."""
+    return Workspace(shutil.copytree(promoted_once.root, tmp_path / "project"))
 
 
 @pytest.fixture(scope="session")
-def tracked_once(promoted_once: Workspace) -> Workspace:
-    """That project, logged to the MLflow store beside it. Copy it; do not change it."""
+def tracked_once(promoted_once: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """That project, logged to an MLflow store in it. Copy it; do not change it. What a copy logs lands here, too: none is shared."""
+    made = Workspace(shutil.copytree(promoted_once.root, tmp_path_factory.mktemp("tracked") / "project"))
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        assert evals(promoted_once, "track") == 0
-    return promoted_once
+        assert evals(made, "track") == 0
+    return made
+
+
+def _shared(name: str, make: Callable[[Path], None], factory: pytest.TempPathFactory, upstream: str) -> Workspace:
+    """Return the project of this name: the first of the test processes that wants it makes it, the others wait and use the same."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    project, made = folder / "project", folder / "made"
+    with (folder / "lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(project, ignore_errors=True)  # of a process that failed half-way
+            patch.setenv("LLM_BASE_URL", upstream)
+            make(project)
+            made.touch()
+    return Workspace(project)
 
 
 @pytest.fixture

@@ -1,12 +1,16 @@
 """The HTTP application in this process, without a socket, around a scripted LLM: what the tests of its routes share."""
 
+import asyncio
 import os
 from collections import Counter
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx2
 from sqlalchemy import select
+from starlette.middleware import Middleware
 
+from orchestrator.callbacks import callback_settings
 from orchestrator.connect import open_classifier
 from orchestrator.engine import Orchestrator, standard_workflows
 from orchestrator.release import load_release
@@ -31,7 +35,16 @@ def service_llm(**named):
 
 
 def orchestrator_on(ledger, llm=None):
-    return Orchestrator(RELEASE.manifest.id, open_classifier(RELEASE, llm or service_llm()), WORKFLOWS, ledger)
+    return Orchestrator(RELEASE.manifest.id, replace(CLASSIFIER, llm=llm or service_llm()), WORKFLOWS, ledger)
+
+
+async def until(true):
+    """Return once something is true; ``true`` is asked in a thread, as it may look into a database."""
+    while not await asyncio.to_thread(true):  # noqa: ASYNC110  # what others write to a database sets no event
+        await asyncio.sleep(0.02)
+
+
+CLASSIFIER = open_classifier(RELEASE, service_llm())  # loaded once
 
 
 class Deadline:
@@ -46,7 +59,7 @@ class Deadline:
 
 
 class Named:
-    """Stands where access control and limits do: the client is who ``X-Client`` says, the deadline what the test gave."""
+    """Within all layers: the client is who ``X-Client`` says, the deadline what the test gave."""
 
     def __init__(self, app, deadline):
         self.app, self.deadline = app, deadline
@@ -73,11 +86,27 @@ async def served(database, *, llm=None, kind=Ledger, deadline=None, **settings):
         finally:
             ledger.close()
 
-    app = create_app(opening, Settings(**{"job_concurrency": 0, "max_body_bytes": 16_777_216} | settings))
+    quiet = {"job_concurrency": 0, "rate_limit_requests_per_minute": 0}
+    callbacks = callback_settings(os.environ, settings.get("callback_hosts", ())) if "WEBHOOK_SECRET" in os.environ else None
+    app = create_app(opening, Settings(**quiet | settings), callbacks=callbacks)
+    app.user_middleware.append(Middleware(Named, deadline=deadline))  # the last is the innermost
     async with app.router.lifespan_context(app):
-        transport = httpx2.ASGITransport(app=Named(app, deadline), raise_app_exceptions=False)
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx2.AsyncClient(transport=transport, base_url="http://service", timeout=60) as client:
             yield client
+
+
+async def ended(client, job, who="desk"):
+    """How a queued message ended, once it has."""
+    while (seen := (await client.get(job["status_url"], headers={"X-Client": who})).json())["finished_at"] is None:  # noqa: ASYNC110  # HTTP has none
+        await asyncio.sleep(0.02)
+    return seen
+
+
+def has_jobs_left(ledger):
+    """Say whether any job has not ended."""
+    with ledger.engine.connect() as connection:
+        return connection.scalar(select(tables.Job.id).where(tables.Job.finished_at.is_(None)).limit(1)) is not None
 
 
 def stored(database, column):

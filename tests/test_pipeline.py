@@ -31,14 +31,12 @@ from orchestrator.schema import Message
 HIVES = "I broke out in hives after the new tablets"
 
 
-def test_the_served_outcome_is_the_evaluated_one(evaluated, tmp_path, upstream):
-    candidate = "classify-001_smollm2-135m"
-    assert evals(evaluated, "promote", candidate) == 0
-    evaluated_rows = {row.id: row for row in read_outcomes(evaluated.report(candidate, "outcomes.jsonl"))}
-    gate = load_split(evaluated.datasets, Split.GATE)[:40]
+def test_the_served_outcome_is_the_evaluated_one(promoted_once, tmp_path, upstream):
+    evaluated_rows = {row.id: row for row in read_outcomes(promoted_once.report("classify-001_smollm2-135m", "outcomes.jsonl"))}
+    gate = load_split(promoted_once.datasets, Split.GATE)[:40]
 
     async def serve() -> dict:
-        release = load_release(evaluated.champion)
+        release = load_release(promoted_once.champion)
         environment = {"LLM_BASE_URL": upstream}
         async with open_orchestrator(release, environment, database_url=f"sqlite:///{tmp_path}/x.db") as orchestrator:
             return {row.id: await orchestrator.handle(row.as_message()) for row in gate}

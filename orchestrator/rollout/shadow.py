@@ -7,11 +7,12 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from orchestrator.classify import judge
+from orchestrator.deadline import time_limit
+from orchestrator.errors import StoreUnavailableError
 from orchestrator.manipulation import distrusted
 from orchestrator.rollout.plan import Mode
 from orchestrator.rollout.serving import Serving
-from orchestrator.schema import Answer, Category, Classification, Failure, FailureKind, Message, Outcome
+from orchestrator.schema import Category, Classification, FailureKind, Message, Outcome
 from orchestrator.store.comparisons import Comparison, Side
 
 MAX_KEPT = 10_000  # comparisons that wait for a store that takes nothing; some megabytes
@@ -53,14 +54,21 @@ class Shadow:
         task.add_done_callback(lambda _: other.give_back())
 
     async def flush(self, write: Callable[[Sequence[Comparison]], object]) -> None:
-        """Hand what was found to ``write``, in a thread; where it raises, all is kept for the next time."""
+        """Hand what was found to ``write``, in a thread; where the store is away, all is kept for the next time."""
         if not self._found:
             return
         found, self._found = self._found, []
+        writing = asyncio.ensure_future(asyncio.to_thread(write, found))
         try:
-            await asyncio.to_thread(write, found)
-        except BaseException:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})  # the thread goes on: what it writes must not be written again
+            raise
+        except StoreUnavailableError:
             self._found = found + self._found
+            raise
+        except Exception:
+            self.failed += len(found)  # what the store refuses once it refuses always
             raise
 
     async def close(self) -> None:
@@ -90,14 +98,10 @@ class Shadow:
         return distrusted(message.text, await self._ask(message, other))
 
     async def _ask(self, message: Message, other: Serving) -> Classification:
-        """Return what the release answers; after the deadline what it would have: a failure stays in every denominator."""
+        """Return what the release answers; after the deadline the degraded answer: a failure stays in every denominator."""
         asked = other.classifier
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                return await asked(message)
-        except TimeoutError:
-            late = Answer(failure=Failure(kind=FailureKind.TIMEOUT, detail="no answer within the deadline of a comparison"))
-            return judge(message, late, asked.local, asked.tuning, asked.render.asked)
+        with time_limit(self._deadline_s, FailureKind.TIMEOUT):
+            return await asked(message)
 
     def _keep(self, found: Comparison) -> None:
         if len(self._found) >= MAX_KEPT:

@@ -62,15 +62,15 @@ _REACH = 80  # characters on either side in which the word of paying stands
 
 def find_amounts(text: str) -> Iterator[Slot]:
     """Yield the amounts of money in a text; the value is a decimal number and, where it is named, the kind of money."""
-    taken: list[tuple[int, int]] = []
+    taken = bytearray(len(text))  # 1 where an amount stands
     for pattern in (_WRITTEN, _SAID, _PRICE, _PAID):
         for match in pattern.finditer(text):
             start, end = _span(match)
-            if any(start < other_end and other_start < end for other_start, other_end in taken):
+            if any(taken[start:end]):
                 continue
             if pattern is _PRICE and not _PAYING.search(text[max(0, start - _REACH) : end + _REACH]):
                 continue
-            taken.append((start, end))
+            taken[start:end] = b"\1" * (end - start)
             yield Slot(name="amount", value=_value(match), text=text[start:end], start=start, end=end)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from orchestrator.service.caseless import Caseless
 
 LANGUAGES = ("en", "es")
 
@@ -73,15 +73,15 @@ _SPANISH = (
 )
 
 
-def _places(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(rf"(?<![\w-])(?:{pattern})(?!\w)" for pattern in patterns), re.IGNORECASE)
+def _places(patterns: tuple[str, ...]) -> Caseless:
+    return Caseless("|".join(rf"(?<![\w-])(?:{pattern})(?!\w)" for pattern in patterns))
 
 
 DATES = {"en": _places(_ENGLISH), "es": _places(_SPANISH)}
 
 _HOUR_SAID = "(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
 _MINUTE_SAID = "(?:fifteen|thirty|forty[ -]five|ten|twenty)"
-A_TIME = re.compile(
+A_TIME = Caseless(
     r"(?<![\w.:/£$€,-])(?:\d{1,2}(?:[:.][0-5]\d)?\s?(?:am|pm|a\.m\.|p\.m\.)(?!\w)|(?:[01]?\d|2[0-3]):[0-5]\d(?![\w:])"
     r"|(?<=\bat )(?:1?\d[.][0-5]\d|1?\d)(?![\w:.%]|\s?(?:mg|%|years))"
     rf"|half (?:past )?{_HOUR_SAID}\b|quarter (?:past|to) {_HOUR_SAID}\b"
@@ -92,5 +92,4 @@ A_TIME = re.compile(
     r"|1?\d[.][0-5]\d(?= ?(?:ish|mon|tue|wed|thu|fri|sat|sun|o'?clock))"
     rf"|(?<=\bat )(?:1[0-2]|[1-9]|{_HOUR_SAID}) in the (?:morning|afternoon|evening)"
     r"|noon\b|midday\b|mediod[ií]a\b|a las (?:\d{1,2}(?::\d{2})?|una|dos|tres|cuatro|cinco|seis|siete|ocho|nueve|diez|once|doce)\b)",
-    re.IGNORECASE,
 )

@@ -6,7 +6,6 @@ rest, and how much each sign counts for each intent is learnt.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +15,7 @@ from typing import Self
 
 import yaml
 
+from orchestrator.service.caseless import Caseless
 from orchestrator.text_model import TextModel
 
 MODEL = Path(__file__).parent.parent / "models" / "intent.json"
@@ -71,6 +71,6 @@ def _packaged_model() -> TextModel:
 
 
 @cache
-def _signs() -> dict[str, re.Pattern[str]]:
+def _signs() -> dict[str, Caseless]:
     written: dict[str, str] = yaml.safe_load(_SIGNS.read_text(encoding="utf-8"))
-    return {name: re.compile(rf"\b(?:{pattern})", re.IGNORECASE) for name, pattern in written.items()}
+    return {name: Caseless(rf"\b(?:{pattern})") for name, pattern in written.items()}

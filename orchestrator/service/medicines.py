@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
@@ -22,6 +22,7 @@ _EVERYDAY = frozenset({"vitamin", "vitamins", "vitamina", "vitaminas", "medicine
 _BINDING_WORDS = """
     the and or for you was that with this have has not but are can had his her from they just been would your will what when it's is my i"""
 _BINDING = frozenset(_BINDING_WORDS.split())
+_REMEMBERED = 8_192  # words: customers use the same ones again and again
 _ALIKE, _ALIKE_PIECES = 0.84, 0.77  # share of letters in place (1 - OSA distance / length); chosen on dev and calibration
 
 
@@ -32,6 +33,7 @@ class Lexicon:
     names: dict[str, str]
     joined: dict[str, str]  # as names, without spaces and hyphens
     by_beginning: dict[str, list[str]]  # the names of one word that may be misspelt, by their first two letters, which seldom are
+    first_words: frozenset[str]  # of the names of several words
 
     def exact(self, phrase: str) -> str | None:
         """Return the medicine of this very name; a plural counts."""
@@ -55,15 +57,20 @@ def find_medicines(text: str) -> Iterator[Slot]:
     index = 0
     while index < len(words):
         count, name = 1, known[index]
-        for more in range(2, min(_MOST_WORDS, len(words) - index) + 1):
-            some = words[index : index + more]
-            if text[some[-2][2] : some[-1][1]] not in {" ", "-"}:
+        some = [words[index][0]]
+        broken = not name and _may_be_a_piece(some[0])  # whether all words so far may be the pieces of one name
+        several = some[0] in lexicon.first_words
+        for last in range(index + 1, min(index + _MOST_WORDS, len(words))):
+            word = words[last][0]
+            broken = broken and not known[last] and _may_be_a_piece(word)
+            if not (several or broken) or text[words[last - 1][2] : words[last][1]] not in {" ", "-"}:
                 break
-            found = lexicon.exact(" ".join(word for word, _, _ in some))
-            if not found and not any(known[index : index + more]):
-                found = _of_pieces([word for word, _, _ in some], lexicon)
+            some.append(word)
+            found = lexicon.exact(" ".join(some)) if several else None
+            if not found and broken:
+                found = _of_pieces(some, lexicon)
             if found:
-                count, name = more, found
+                count, name = len(some), found
                 break
         if name:
             start, end = words[index][1], words[index + count - 1][2]
@@ -93,18 +100,24 @@ def read_lexicon(path: Path) -> Lexicon:
     for name in (written.replace("-", "") for written in names):
         if " " not in name and len(name) >= _LEAST_LETTERS:
             by_beginning.setdefault(name[:2], []).append(name)
-    return Lexicon(names, joined, by_beginning)
+    return Lexicon(names, joined, by_beginning, frozenset(name.split()[0] for name in names if " " in name))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def _of_word(word: str, lexicon: Lexicon) -> str | None:
     near = len(word) >= _LEAST_LETTERS and word.isalpha() and word not in _EVERYDAY
     return lexicon.exact(word) or (lexicon.alike(word, _ALIKE) if near else None)
 
 
+def _may_be_a_piece(word: str) -> bool:
+    """Say whether a word may be a piece of a name: letters, and none that holds a sentence together."""
+    return word.isalpha() and word not in _BINDING
+
+
 def _of_pieces(words: list[str], lexicon: Lexicon) -> str | None:
-    """Return the medicine that some words are the pieces of; one of them is short, and none holds a sentence together."""
+    """Return the medicine that some words, each of which may be a piece, are the pieces of; one of them is short."""
     joined = "".join(words)
-    if len(joined) < _LEAST_LETTERS or not joined.isalpha() or not _BINDING.isdisjoint(words):
+    if len(joined) < _LEAST_LETTERS:
         return None
     if name := lexicon.joined.get(joined):
         return name

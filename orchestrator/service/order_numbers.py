@@ -49,17 +49,17 @@ _LEAST_SPOKEN, _MOST_SPOKEN = 3, 9  # ten digits and more are a phone or a card 
 
 def find_order_numbers(text: str) -> Iterator[Slot]:
     """Yield the order numbers named in a text, the most explicit ones first; the value is in capitals and without spaces."""
-    taken: list[tuple[int, int]] = []
+    taken = bytearray(len(text))  # 1 where a number stands
     for pattern in (_NAMED, _HASHED, _SPOKEN, _BARE, _SHAPED):
         for match in pattern.finditer(text):
             start, end = match.span("number")
-            if any(start < other_end and other_start < end for other_start, other_end in taken) or _is_no_order(text, match.start(), end):
+            if any(taken[start:end]) or _is_no_order(text, match.start(), end):
                 continue
             verbatim = match.group("number")
             value = digits(verbatim) if pattern is _SPOKEN else verbatim.upper()
             if pattern is _SPOKEN and not _LEAST_SPOKEN <= len(value) <= _MOST_SPOKEN:
                 continue
-            taken.append((start, end))
+            taken[start:end] = b"\1" * (end - start)
             yield Slot(name="order_number", value=value, text=verbatim, start=start, end=end)
 
 

@@ -19,6 +19,9 @@ from orchestrator.store.tables import AuditEvent
 
 GENESIS = "0" * 64
 PAGE = 1000  # audit events held in memory at once
+# Made once, not for every transaction: see ``orchestrator.store.writer``.
+_INSERT = insert(AuditEvent)
+_LAST = select(AuditEvent.id, AuditEvent.hash).order_by(AuditEvent.id.desc()).limit(1)
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,13 @@ def append(connection: Connection, events: Sequence[dict[str, Any]], found: Foun
         previous = link(follows, text)
         rows.append({"id": number, "previous_hash": follows, "hash": previous, "event": text})
     if rows:
-        connection.execute(insert(AuditEvent), rows)
+        connection.execute(_INSERT, rows)
     return Head(number, previous)
 
 
 def read_head(connection: Connection) -> Head:
     """Return the end of the chain."""
-    last = connection.execute(select(AuditEvent.id, AuditEvent.hash).order_by(AuditEvent.id.desc()).limit(1)).first()
+    last = connection.execute(_LAST).first()
     return Head(last.id, last.hash) if last else Head(0, GENESIS)
 
 

@@ -46,6 +46,7 @@ class Checkpoints:
     def __init__(self, folder: Path, keys: Keys) -> None:
         """Use ``folder``, which is made when the first checkpoint is written."""
         self._folder, self._keys = folder, keys
+        self._lock, self._public_key = folder / ".lock", folder / PUBLIC_KEY
 
     def advance(self, *, id: int, hash: str, at: datetime) -> None:  # noqa: A002  # the field's name
         """Say that the chain has reached event ``id``; an older head than the present one changes nothing."""
@@ -108,17 +109,23 @@ class Checkpoints:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+            lock = self._opened_lock()
         except OSError as error:
             raise OrchestratorError(f"checkpoints of the audit trail cannot be written to {self._folder} ({error.strerror})") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (self._folder / PUBLIC_KEY).exists():
+            if not self._public_key.exists():
                 self._replace(PUBLIC_KEY, self._keys.public_key)
             yield
         finally:
             os.close(lock)
+
+    def _opened_lock(self) -> int:
+        try:
+            return os.open(self._lock, os.O_CREAT | os.O_RDWR, 0o644)
+        except FileNotFoundError:  # the first checkpoint: asked for only now, as this is done for every commit
+            self._folder.mkdir(parents=True, exist_ok=True)
+            return os.open(self._lock, os.O_CREAT | os.O_RDWR, 0o644)
 
 
 def sync_folder(folder: Path) -> None:
@@ -132,10 +139,12 @@ def sync_folder(folder: Path) -> None:
 
 def read_checkpoints(path: Path) -> list[Checkpoint]:
     """Return the entries of one file, none when it is missing. Raises ``OrchestratorError`` naming the line that is not one."""
-    if not path.exists():
+    try:
+        held = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
         return []
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(held.splitlines(), start=1):
         try:
             found.append(Checkpoint.model_validate_json(line))
         except ValueError:

@@ -64,7 +64,7 @@ def new_entry(message: Message, outcome: Outcome, keys: Keys, now: datetime, ide
             "sealed_values": seal(json.dumps(redacted.values)) if seal and redacted.values else None,
             "category": decision.category.value,
             "release": outcome.release,
-            "classification": classification.model_dump(mode="json"),
+            "classification": classification.model_dump(mode="json") | {"next_step": outcome.result.next_step.model_dump(mode="json")},
         }
     ]
     told = []

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, and_, case, func, or_, select
 
 from orchestrator.schema import Record, Severity
+from orchestrator.store import jobs
 from orchestrator.store.database import reading
 from orchestrator.store.escalations import SKEW, UNRESOLVED
 from orchestrator.store.outbox import ERASED, Status
@@ -33,13 +34,13 @@ def count(engine: Engine, now: datetime) -> Figures:
     with reading(engine) as connection:
         outbox, outbox_oldest_s = _outbox(connection, now)
         escalations, overdue = _escalations(connection, now)
-        jobs, jobs_oldest_s = _jobs(connection, now)
+        unfinished, jobs_oldest_s = _jobs(connection, now)
     return Figures(
         outbox=outbox,
         outbox_oldest_s=outbox_oldest_s,
         escalations=escalations,
         overdue=overdue,
-        jobs=jobs,
+        jobs=unfinished,
         jobs_oldest_s=jobs_oldest_s,
     )
 
@@ -64,9 +65,9 @@ def _escalations(connection: Connection, now: datetime) -> tuple[dict[str, int],
 
 
 def _jobs(connection: Connection, now: datetime) -> tuple[dict[str, int], float]:
-    unfinished = Job.finished_at.is_(None)
+    unfinished = Job.status.in_([jobs.Status.QUEUED.value, jobs.Status.RUNNING.value])
     query = select(Job.status, func.count()).where(unfinished).group_by(Job.status)
-    counts = {row[0]: row[1] for row in connection.execute(query)}
+    counts = {jobs.Status.QUEUED.value: 0, jobs.Status.RUNNING.value: 0} | {row[0]: row[1] for row in connection.execute(query)}
     return counts, _age_s(connection.scalar(select(func.min(Job.created_at)).where(unfinished)), now)
 
 

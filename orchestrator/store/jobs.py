@@ -35,6 +35,9 @@ class Error(StrEnum):
     ATTEMPTS = "attempts"  # every worker that had it died
 
 
+STAYS = (Error.UNREADABLE, Error.INTERNAL, Error.ATTEMPTS)  # the message of such a job is kept, sealed, until its days are over
+
+
 class Taken(Record):
     """A job that a worker has to itself; ``attempts`` counts this one. ``wrapped_key`` is None where its data key is gone."""
 
@@ -105,9 +108,10 @@ def any_due(connection: Connection, now: datetime) -> bool:
 
 
 def finish(connection: Connection, job_id: str, now: datetime, *, result: dict[str, Any] | None = None, error: Error | None = None) -> None:
-    """Write down how a job ended, once, whoever has it by now; its sealed message goes, and who wants to be told will be.
+    """Write down how a job ended, once, whoever has it by now, and who wants to be told will be.
 
-    Nothing is written where it has ended before or was erased.
+    Its sealed message goes, but where the fault was ours: then it is all that is left of what somebody wrote. Nothing is written where
+    it has ended before or was erased.
     """
     going_on = and_(Job.id == job_id, Job.finished_at.is_(None))
     job = connection.execute(select(Job.callback_url).where(going_on).with_for_update()).first()
@@ -115,8 +119,10 @@ def finish(connection: Connection, job_id: str, now: datetime, *, result: dict[s
         return
     status = Status.DONE if error is None else Status.FAILED
     ended = {"status": status.value, "result": result, "error": error and error.value, "finished_at": now}
-    connection.execute(update(Job).where(going_on).values(ended | {"sealed_message": None, "callback_url": None}))
-    connection.execute(delete(DataKey).where(DataKey.request_id == key_id(job_id)))
+    kept = {} if error in STAYS else {"sealed_message": None}
+    connection.execute(update(Job).where(going_on).values(ended | {"callback_url": None} | kept))
+    if error not in STAYS:
+        connection.execute(delete(DataKey).where(DataKey.request_id == key_id(job_id)))
     if job.callback_url:
         told = {"job_id": job_id, "status": status.value, "result": result, "error": error and error.value}
         message = outbox.new_message(outbox.Topic.JOB_FINISHED, job_id, told | {"callback_url": job.callback_url}, now)

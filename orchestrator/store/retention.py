@@ -22,6 +22,7 @@ from orchestrator.schema import Record
 from orchestrator.store import escalations, outbox
 from orchestrator.store.audit import Head, read_links
 from orchestrator.store.erasure import blank_own, blank_told, forget_jobs, pages
+from orchestrator.store.jobs import key_id
 from orchestrator.store.tables import (
     AuditEvent,
     Base,
@@ -106,6 +107,9 @@ def expire(connection: Connection, days: RetentionDays, now: datetime, limit: in
             some = select(*key).where(born < before[name], only).order_by(born, *key).limit(limit)
             if table is ComplianceRecord:
                 _delete_keys_of(connection, ComplianceRecord.id.in_(some))
+            if table is Job:  # of those that failed by our fault the message is kept, with its key
+                for page in pages(list(connection.scalars(some))):
+                    connection.execute(delete(DataKey).where(DataKey.request_id.in_([key_id(one) for one in page])))
             gone[name] = connection.execute(delete(table).where(tuple_(*key).in_(some))).rowcount
     pruned = _prune(connection, before["audit_events"], limit) if "audit_events" in before else None
     if pruned:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -13,6 +14,7 @@ from serve.access.rules import RULES, Need, Rules
 from serve.client import ANYBODY, Client, Scope
 from serve.problems import send_problem
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 POLICY_VIOLATION = 1008  # the code a refused websocket is closed with
 
 
@@ -38,6 +40,11 @@ class Access:
             await self._app(scope, receive, send)
             return
         if self._keys is None:
+            if scope["type"] == "http" and scope["method"] not in SAFE and _from_another_site(scope["headers"]):
+                await send_problem(
+                    scope, send, HTTPStatus.FORBIDDEN, "a page of another site may not ask for this where no key is asked for"
+                )
+                return
             scope.setdefault("state", {})["client"] = ANYBODY
             await self._app(scope, receive, send)
             return
@@ -64,6 +71,11 @@ class Access:
         if isinstance(client, Client) and isinstance(wanted, Scope) and wanted not in client.scopes:
             return Refusal.SCOPE
         return client
+
+
+def _from_another_site(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Say whether a browser tells that the request comes from another site's page: without keys it would be anybody's to send."""
+    return any(name == b"sec-fetch-site" and value in {b"cross-site", b"same-site"} for name, value in headers)
 
 
 def _sent(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[str]:

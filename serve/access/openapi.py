@@ -6,21 +6,11 @@ from typing import Any
 
 from serve.access.rules import RULES, Need, Rules
 from serve.client import Scope
+from serve.declared import problem_of
 
 SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "an API key, `cco_…`"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "the same key, where `Authorization` is taken"},
-}
-PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "request_id"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "what is wrong and what to do"},
-        "request_id": {"type": "string"},
-    },
 }
 METHODS = ("get", "put", "post", "delete", "patch")
 
@@ -29,7 +19,6 @@ def describe_access(document: dict[str, Any], rules: Rules = RULES) -> dict[str,
     """Add the keys to an OpenAPI document, and 401 and 403 to what needs one; the same document is changed and returned."""
     components = document.setdefault("components", {})
     components.setdefault("securitySchemes", {}).update(SCHEMES)
-    components.setdefault("schemas", {}).setdefault("Problem", PROBLEM)
     for path, item in document.get("paths", {}).items():
         need = rules.need(path)
         for method in METHODS:
@@ -42,7 +31,6 @@ def _describe(operation: dict[str, Any], need: Need | Scope) -> None:
     # OpenAPI 3.1 lets any scheme name the roles that are needed
     roles = [need.value] if isinstance(need, Scope) else []
     operation["security"] = [{"bearer": roles}, {"header": roles}]
-    refusals = {"401": "no valid API key was sent"} | ({"403": f"the key has not the scope {need.value}"} if roles else {})
+    refusals = {401: "no valid API key was sent"} | ({403: f"the key has not the scope {need.value}"} if roles else {})
     for status, why in refusals.items():
-        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        operation.setdefault("responses", {}).setdefault(status, {"description": why, "content": content})
+        operation.setdefault("responses", {}).setdefault(str(status), problem_of(status, why))

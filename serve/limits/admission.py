@@ -49,13 +49,14 @@ class Admission:
             await self._app(scope, receive, send)
             return
         if not self._slots.enter():
-            body = await receive()
+            body, came = await receive(), self._clock()
             urgent = self._is_urgent(body.get("body", b""))
             shed = await self._slots.wait(urgent=urgent, at_most_s=self._patience_s(scope), gone=_leaving(body, receive))
             if shed:
                 await self._refuse(scope, send, shed, urgent=urgent)
                 return
             receive = _replay(body, receive)
+            scope.setdefault("state", {}).setdefault("timings", {})["queue"] = self._clock() - came
         started = self._clock()
         try:
             await self._app(scope, receive, send)

@@ -67,7 +67,7 @@ class BodyLimit:
                     self.held_bytes += took
                     if reading.size > limit:
                         return _too_long(limit)
-                    if self.held_bytes > self._max_held_bytes:
+                    if self.held_bytes > self._max_held_bytes and reading.size > self._max_bytes:  # single messages are let in still
                         return _HELD
         except TimeoutError:
             return _LATE

@@ -48,6 +48,8 @@ FAILURE = {
     FailureKind.REFUSED: "it refused to answer",
     FailureKind.TRUNCATED: "its answer was cut off",
     FailureKind.UNPARSABLE: "its answer could not be read",
+    FailureKind.DEADLINE: "the message had to be answered before it did",
+    FailureKind.BREAKER_OPEN: "it was failing and was not asked",
 }
 DONE = {
     "claimed": "It is yours now. Say so when you begin to act.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -16,16 +18,18 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.errors import ConflictError, StoreUnavailableError
 from orchestrator.incoming import digest_of
+from orchestrator.redact import redact
 from orchestrator.response import ClassifyResponse
 from orchestrator.safety import red_flags
 from orchestrator.schema import Message, Record
 from orchestrator.store.job_queue import NewJob
 from orchestrator.store.ledger import Idempotency
-from serve.idempotency import HEADER, REPLAYED, InFlight, KeyHeader, key_of
+from serve.declared import Responses, problems
+from serve.idempotency import HEADER, REPLAYED, REPLAYED_HEADER, InFlight, KeyHeader, key_of
+from serve.problems import field_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
 from serve.routes.classify import MessageRequest, Mode, ModeQuery, handle_once, json_response, message_of
-from serve.routes.openapi import Responses, problems
 from serve.settings import Settings
 
 SHARE = 0.25  # of the places for messages that all batches together may take: those who wait for one answer come first
@@ -80,9 +84,13 @@ def router_of(in_flight: InFlight, settings: Settings) -> APIRouter:
     """Return the route; all batches of the application share a quarter of its places."""
     router = APIRouter()
     places = asyncio.Semaphore(max(1, int(settings.max_concurrent_requests * SHARE)))
-    accepted: Responses = {202: {"model": BatchAccepted, "description": "All queued, in one transaction; each is kept, and done once."}}
+    queued = "All queued, in one transaction; each is kept, and done once."
+    accepted: Responses = {
+        200: {"headers": REPLAYED_HEADER},
+        202: {"model": BatchAccepted, "description": queued, "headers": REPLAYED_HEADER},
+    }
 
-    @router.post("/api/v1/classify/batch", response_model=BatchResponse, responses=accepted | problems(409))
+    @router.post("/api/v1/classify/batch", response_model=BatchResponse, responses=accepted | problems(409, 422, 503))
     async def classify_batch(
         body: BatchRequest,
         request: Request,
@@ -120,12 +128,20 @@ async def _queue(request: Request, rows: Sequence[Message | RowError], client: s
 async def _answer(request: Request, rows: Sequence[Message | RowError], key: str | None, places: asyncio.Semaphore) -> list[Row]:
     """Answer each message, those with a red flag first, as many at once as there are places."""
     orchestrator_of(request)  # while starting or draining nothing is begun
-    flagged = await asyncio.to_thread(lambda: [isinstance(row, Message) and bool(red_flags(row.text)) for row in rows])
+    flagged = await asyncio.to_thread(_flagged, rows, left_s(request))
     results: list[Row] = [Row(index=at, error=row) for at, row in enumerate(rows) if isinstance(row, RowError)]
 
     async def one(at: int, message: Message) -> None:
-        async with places:
+        try:
+            async with asyncio.timeout(left_s(request)):
+                await places.acquire()
+        except TimeoutError:
+            results.append(_late(at))
+            return
+        try:
             results.append(await _answer_row(request, at, message, key))
+        finally:
+            places.release()
 
     async with asyncio.TaskGroup() as group:
         for at in sorted(range(len(rows)), key=lambda at: not flagged[at]):  # a semaphore lets in who came first
@@ -135,11 +151,21 @@ async def _answer(request: Request, rows: Sequence[Message | RowError], key: str
     return sorted(results, key=lambda row: row.index)
 
 
+def _flagged(rows: Sequence[Message | RowError], seconds: float | None) -> list[bool]:
+    """Say which rows have a red flag, as far as that can be said in a tenth of the time: it only puts them in order."""
+    until = time.monotonic() + (seconds or math.inf) / 10
+    return [isinstance(row, Message) and time.monotonic() < until and bool(red_flags(row.text)) for row in rows]
+
+
+def _late(at: int) -> Row:
+    return Row(index=at, error=_error(HTTPStatus.GATEWAY_TIMEOUT, "the deadline passed before this row was begun: send it again"))
+
+
 async def _answer_row(request: Request, at: int, message: Message, key: str | None) -> Row:
     """Answer one message; whatever it comes to, the others go on."""
     left = left_s(request)
     if left is not None and left <= 0:
-        return Row(index=at, error=_error(HTTPStatus.GATEWAY_TIMEOUT, "the deadline passed before this row was begun: send it again"))
+        return _late(at)
     row_key = _row_key(key, at)
     hashed = Idempotency(client=client_of(request).id, key=row_key, body_hash=digest_of(message)) if row_key else None
     try:
@@ -163,7 +189,7 @@ def _read(index: int, row: Any, settings: Settings) -> Message | RowError:
         return message_of(MessageRequest.model_validate(row), settings)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        field, reason = ".".join(map(str, first["loc"])) or "row", first["msg"]
+        field, reason = field_of(first["loc"], first["type"]) if first["loc"] else "row", redact(first["msg"])
     except HTTPException as error:
         field, reason = "message", str(error.detail).removeprefix("message: ")
     return _error(HTTPStatus.UNPROCESSABLE_ENTITY, f"row {index}: {field}: {reason}", field=field, reason=reason)

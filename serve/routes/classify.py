@@ -20,11 +20,13 @@ from orchestrator.schema import Channel, Message, Outcome
 from orchestrator.store.job_queue import NewJob
 from orchestrator.store.ledger import Idempotency
 from serve.client import ANYBODY
-from serve.idempotency import REPLAYED, InFlight, KeyHeader, key_of
+from serve.declared import Responses, problems
+from serve.idempotency import REPLAYED, REPLAYED_HEADER, InFlight, KeyHeader, key_of
 from serve.queueing import Accepted, queue_once
 from serve.routes.asking import client_of, left_s, orchestrator_of, queue_of, settings_of
-from serve.routes.openapi import Responses, problems
 from serve.settings import Settings
+
+MAX_METADATA_DEPTH = 32  # nobody's metadata; what writes JSON fails from some 200 on
 
 
 class Mode(StrEnum):
@@ -44,7 +46,7 @@ class MessageRequest(BaseModel):
 
     message: str = Field(min_length=1, examples=["I broke out in hives after the new tablets"])
     channel: Channel = Channel.CHAT
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict, description=f"what belongs to it, nested at most {MAX_METADATA_DEPTH} deep")
 
     _storable = field_validator("message", mode="before")(storable)
 
@@ -54,6 +56,17 @@ class MessageRequest(BaseModel):
         if not message.strip():
             raise ValueError("the message is empty")
         return message
+
+    @field_validator("metadata")
+    @classmethod
+    def _not_too_deep(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        level: list[Any] = [metadata]
+        for _ in range(MAX_METADATA_DEPTH):
+            held = (one.values() if isinstance(one, dict) else one for one in level)
+            level = [one for inner in held for one in inner if isinstance(one, dict | list)]
+        if level:
+            raise ValueError(f"it is nested more than {MAX_METADATA_DEPTH} deep")
+        return metadata
 
 
 class ClassifyRequest(MessageRequest):
@@ -65,9 +78,13 @@ class ClassifyRequest(MessageRequest):
 def router_of(in_flight: InFlight) -> APIRouter:
     """Return the route; ``in_flight`` is shared with the batches."""
     router = APIRouter()
-    accepted: Responses = {202: {"model": Accepted, "description": "Queued; it is kept, and done once."}}
+    location = {"Location": {"description": "where to ask how far it is", "required": True, "schema": {"type": "string"}}}
+    accepted: Responses = {
+        200: {"headers": REPLAYED_HEADER},
+        202: {"model": Accepted, "description": "Queued; it is kept, and done once.", "headers": location | REPLAYED_HEADER},
+    }
 
-    @router.post("/api/v1/classify", response_model=ClassifyResponse, responses=accepted | problems(409))
+    @router.post("/api/v1/classify", response_model=ClassifyResponse, responses=accepted | problems(409, 422, 503))
     async def classify(
         body: ClassifyRequest,
         request: Request,
@@ -101,7 +118,8 @@ async def handle_once(
     With a key the outcome is the one that is stored, so that a replay has the same body, ``processing_time_ms`` included.
     """
     orchestrator = orchestrator_of(request)
-    client, state = client_of(request), request.scope["state"]
+    client = client_of(request)
+    state = request.scope["state"] if request_id == request.state.request_id else None  # the access log tells of one message, not of rows
     outcome = await orchestrator.handle(
         message,
         request_id=request_id,

@@ -14,9 +14,9 @@ from orchestrator.response import ClassifyResponse
 from orchestrator.schema import Record
 from orchestrator.store.jobs import Error, Status
 from serve.client import Scope
+from serve.declared import Responses, problems
 from serve.routes.asking import client_of, queue_of
 from serve.routes.classify import json_response
-from serve.routes.openapi import Responses, problem_of
 
 POLL_AFTER_S = "1"
 
@@ -35,7 +35,8 @@ class JobStatus(Record):
 def router_of() -> APIRouter:
     """Return the route."""
     router = APIRouter()
-    declared: Responses = {status: problem_of(status) for status in (401, 403, 404, 422, 429, 500, 503)}
+    later = {"Retry-After": {"description": "seconds to wait before asking again; none at the end", "schema": {"type": "integer"}}}
+    declared: Responses = {200: {"headers": later}, **problems(404, 503)}
 
     @router.get("/api/v1/jobs/{job_id}", response_model=JobStatus, responses=declared)
     async def job(job_id: str, request: Request) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -20,6 +20,7 @@ from orchestrator.rollout.plan import Challenge, Mode, Plan
 from orchestrator.rollout.releases import Releases
 from orchestrator.rollout.shelf import Title, UnknownReleaseError
 from orchestrator.schema import Share
+from serve.declared import problems
 
 ReleaseId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]  # what orchestrator.release makes
 
@@ -63,16 +64,11 @@ class Overview(BaseModel):
     known: list[Title]
 
 
-def _problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"type": "object"}}}
-    return {status.value: {"description": status.phrase, "content": content} for status in statuses}
-
-
 def releases_router() -> APIRouter:
     """Return the routes of the releases."""
-    always = _problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+    always = problems(409, 503)
     router = APIRouter(prefix="/api/v1/releases", tags=["releases"], responses=always)
-    change = _problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+    change = problems(404, 422)
 
     @router.get("")
     async def look(request: Request) -> Overview:

@@ -22,6 +22,7 @@ from orchestrator.schema import Category
 from orchestrator.store.escalations import UNRESOLVED, Status, Waiting
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.review import Details
+from serve.declared import problems
 from serve.problems import problem
 
 MAX_NAME, MAX_RESOLUTION = 128, 4_000  # characters: of the column that holds it, and of a page or so
@@ -59,17 +60,12 @@ class Resolution(Work):
     _storable_too = field_validator("resolution", mode="before")(storable)
 
 
-def _problems(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
-    content = {"application/problem+json": {"schema": {"type": "object"}}}
-    return {status.value: {"description": status.phrase, "content": content} for status in statuses}
-
-
 def review_router() -> APIRouter:
     """Return the routes of the escalation queue."""
-    always = _problems(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+    always = problems(422, 503)
     router = APIRouter(prefix="/api/v1/escalations", tags=["review"], responses=always)
-    one = _problems(HTTPStatus.NOT_FOUND)
-    step = _problems(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
+    one = problems(404)
+    step = problems(404, 409)
 
     @router.get("")
     async def list_queue(
@@ -84,8 +80,9 @@ def review_router() -> APIRouter:
             found = await asyncio.to_thread(_ledger(request).escalations, wanted, limit + 1, after=after)
         except StoreUnavailableError:
             raise
-        except OrchestratorError as error:  # nothing to go on after
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from None
+        except OrchestratorError:  # its text repeats what was given
+            detail = "after: there is no such escalation to go on after: begin at the first page"
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail) from None
         return Queue(escalations=found[:limit], next=found[limit - 1].request_id if len(found) > limit else None)
 
     @router.get("/{request_id}", responses=one)

@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
 
 from orchestrator.engine import Orchestrator
+from serve.declared import Responses
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    """Whether requests can be served, and what of it is known; what is not known or no problem is left out."""
+
+    status: Literal["ready", "not ready"]
+    champion: str | None = Field(description="the release that serves")
+    store: str = Field(description="up, or down and why")
+    draining: bool
+    llm: dict[str, str] | None = Field(None, description="what its breaker thinks of it, and what was found when it was asked at the start")
+    release_problem: str | None = None
+    api_keys_problem: str | None = None
+
+
+METRICS = {one: {"schema": {"type": "string"}} for one in ("text/plain", "application/openmetrics-text")}
+
+
+_log = logging.getLogger(__name__)
+PATIENCE_S = 1.5  # a probe gives up after 2 s
+_PINGS = ThreadPoolExecutor(1, thread_name_prefix="ping")  # its own: others' threads may all wait for something else
 
 
 def system_router() -> APIRouter:
@@ -16,11 +46,13 @@ def system_router() -> APIRouter:
     router = APIRouter()
 
     @router.get("/health")
-    async def health() -> dict[str, str]:
+    async def health() -> Health:
         """Say that the process is alive."""
-        return {"status": "ok"}
+        return Health(status="ok")
 
-    @router.get("/ready", responses={503: {"description": "It starts or drains, or the store is down.", "model": dict[str, Any]}})
+    not_ready: Responses = {503: {"description": "It starts or drains, or the store is down.", "model": Readiness}}
+
+    @router.get("/ready", response_model=Readiness, responses=not_ready)
     async def ready(request: Request) -> JSONResponse:
         """Say whether requests can be served: champion loaded, store up, not draining. A missing LLM only degrades."""
         state = request.app.state
@@ -32,7 +64,7 @@ def system_router() -> APIRouter:
         good = body["champion"] is not None and body["store"] == "up" and not body["draining"]
         return JSONResponse({"status": "ready" if good else "not ready", **body}, status_code=200 if good else 503)
 
-    @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}})
+    @router.get("/metrics", response_class=Response, responses={200: {"content": METRICS}})
     async def metrics(request: Request) -> Response:
         """Return the metrics in Prometheus' text format, or as OpenMetrics, with exemplars, for who accepts that."""
         body, content_type = await request.app.state.telemetry.scrape(request.headers.get("accept", ""))
@@ -43,7 +75,8 @@ def system_router() -> APIRouter:
 
 async def _store(orchestrator: Orchestrator) -> str:
     try:
-        await asyncio.to_thread(orchestrator.ledger.ping)
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.get_running_loop().run_in_executor(_PINGS, orchestrator.ledger.ping)
     except Exception as error:  # noqa: BLE001  # whatever the driver raises, the store is down
         return f"down ({type(error).__name__})"
     return "up"
@@ -64,4 +97,7 @@ def _problems(request: Request, orchestrator: Orchestrator) -> dict[str, str]:
         "release_problem": orchestrator.releases.problem if orchestrator.releases else None,
         "api_keys_problem": keys.problem if keys else None,
     }
-    return {name: problem for name, problem in found.items() if problem}
+    for name, problem in found.items():
+        if problem:
+            _log.warning("%s: %s", name, problem)  # the words are for who runs this: they name files and users
+    return {name: "see the log" for name, problem in found.items() if problem}

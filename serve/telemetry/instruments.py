@@ -57,7 +57,7 @@ class Instruments:
         self.shed = counter("requests_shed_total", "Requests refused for want of capacity, by reason.", reason=())
         self.rate_limited = counter("requests_rate_limited_total", "Requests above their client's rate.")
         self.refused = counter("auth_refused_total", "Requests refused for their API key, by reason.", reason=())
-        self.limits_lost = counter("rate_limit_fallbacks_total", "Times that Redis was lost and each process limited on its own.")
+        self.limits_lost = counter("rate_limit_fallbacks_total", "Requests that a process limited on its own because Redis did not answer.")
         self.commit = histogram("store_commit_seconds", "Time from an outcome to its durable commit.", COMMIT_S)
         self.compared = counter("shadow_comparisons_total", "Challenger's decisions beside the champion's.", agree=("true", "false"))
         self.release = gauge("release_info", "Processes that serve this release in this role.", "release", "candidate", "role")

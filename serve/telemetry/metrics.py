@@ -31,7 +31,6 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._metrics = Instruments(self.registry)
         self._exposition = Exposition(self.registry)
-        self.requests = self._metrics.requests
         self._categories = {category: self._metrics.category.labels(category.value) for category in Category}
         self._watched: dict[str, Callable[[], float]] = {}
         self._looks: list[Callable[[], None]] = []
@@ -112,7 +111,7 @@ class Telemetry:
         self._metrics.refused.labels(str(reason)).inc()
 
     def limits_lost(self) -> None:
-        """Count that Redis was lost: from now on this process limits on its own."""
+        """Count a request that this process limited on its own because Redis did not answer."""
         self._metrics.limits_lost.inc()
 
     # --- HTTP and the store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount, compile_path
 
 UNKNOWN = "unknown"
@@ -15,15 +16,14 @@ class Routes:
     """The templates of an app. They are looked up by the path alone, as a request may be refused before it is routed."""
 
     def __init__(self, app: FastAPI) -> None:
-        """Learn them from the app's document and its undocumented routes."""
-        undocumented = {getattr(route, "path", None): isinstance(route, Mount) for route in app.routes}
-        templates = dict.fromkeys(app.openapi().get("paths", {}), False)
-        templates |= {template: mount for template, mount in undocumented.items() if template}
-        self._exact = frozenset(template for template, mount in templates.items() if not mount and "{" not in template)
+        """Learn them from the app's routes, those of included routers and pages too."""
+        mounts = {route.path for route in app.routes if isinstance(route, Mount)}
+        templates = [context.path for context in iter_route_contexts(app.routes) if context.path]
+        self._exact = frozenset(template for template in templates if template not in mounts and "{" not in template)
         self._patterns: list[tuple[re.Pattern[str], str]] = []
-        for template, mount in templates.items():
-            if mount or "{" in template:
-                self._patterns.append((compile_path(f"{template}/{{path:path}}" if mount else template)[0], template))
+        for template in templates:
+            if template in mounts or "{" in template:
+                self._patterns.append((compile_path(f"{template}/{{path:path}}" if template in mounts else template)[0], template))
 
     def __call__(self, path: str) -> str:
         """Return the template of a path, ``unknown`` where it has none."""

@@ -96,4 +96,8 @@ def parts(served: Served) -> list[tuple[str, float, float]]:
         found.append(("workflow", answered, stored))
         if "store" in timings:
             found.append(("store", stored, served.handled_at))
-    return [(name, max(begin, served.started), min(end, served.ended)) for name, begin, end in found]
+    return [(name, _within(begin, served), _within(end, served)) for name, begin, end in found]
+
+
+def _within(moment: float, served: Served) -> float:
+    return min(max(moment, served.started), served.ended)

@@ -1,3 +1,4 @@
+import gc
 import itertools
 
 import numpy as np
@@ -9,6 +10,14 @@ from statsmodels.stats.multitest import multipletests
 from support import outcomes, simulated
 
 from evals.pairs import compare_all, holm, mcnemar_two_sided, pareto_front
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_old_is_garbage():
+    """statsmodels collects garbage at every call: half a second where much is imported, unless it need not look at all that."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))

@@ -6,6 +6,7 @@ import pytest
 from support import evals, refresh, regate
 
 from evals.data import Split, load_split
+from evals.workspace import Workspace
 from orchestrator.errors import ReleaseError
 from orchestrator.release import load_release
 from orchestrator.testing import scripted_server
@@ -13,10 +14,21 @@ from orchestrator.testing import scripted_server
 GOOD = "classify-001_smollm2-135m"
 
 
+@pytest.fixture(scope="module")
+def loosened_once(promoted_once, tmp_path_factory, upstream):
+    """What is fitted has changed since the promotion, so that the candidates are others than before."""
+    made = Workspace(shutil.copytree(promoted_once.root, tmp_path_factory.mktemp("loosened") / "project"))
+    path = made.root / "params.yaml"
+    path.write_text(path.read_text().replace("local_threshold: 0.5", "local_threshold: 0.6"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLM_BASE_URL", upstream)
+        refresh(made)
+    return made
+
+
 @pytest.fixture
-def promoted(evaluated):
-    assert evals(evaluated, "promote", GOOD) == 0
-    return evaluated
+def loosened(loosened_once, tmp_path):
+    return Workspace(shutil.copytree(loosened_once.root, tmp_path / "project"))
 
 
 def test_a_release_holds_everything_and_verifies(promoted):
@@ -74,24 +86,17 @@ def test_the_baseline_cannot_be_promoted(evaluated, capsys):
     assert "only a prompt candidate" in capsys.readouterr().err
 
 
-def loosen(workspace):
-    """Change what is fitted, so that the candidates are others than before."""
-    path = workspace.root / "params.yaml"
-    path.write_text(path.read_text().replace("local_threshold: 0.5", "local_threshold: 0.6"))
-    refresh(workspace)
-
-
-def test_rollback_is_one_step_and_can_be_undone(promoted, capsys):
-    first = load_release(promoted.champion).manifest.id
-    assert evals(promoted, "rollback") == 2
+def test_rollback_is_one_step_and_can_be_undone(loosened, capsys):
+    first = load_release(loosened.champion).manifest.id
+    assert evals(loosened, "rollback") == 2
     assert "no previous champion" in capsys.readouterr().err
-    loosen(promoted)
-    assert evals(promoted, "promote") == 0
-    second = load_release(promoted.champion).manifest
-    assert evals(promoted, "rollback") == 0
-    assert load_release(promoted.champion).manifest.id == first
-    assert evals(promoted, "rollback") == 0
-    assert load_release(promoted.champion).manifest == second
+    assert evals(loosened, "promote") == 0
+    second = load_release(loosened.champion).manifest
+    assert second.id != first
+    assert evals(loosened, "rollback") == 0
+    assert load_release(loosened.champion).manifest.id == first
+    assert evals(loosened, "rollback") == 0
+    assert load_release(loosened.champion).manifest == second
 
 
 def test_a_release_tells_what_it_is_of_and_what_was_measured_with_bounds(promoted):
@@ -139,18 +144,16 @@ def test_promoting_the_same_again_asks_the_sealed_split_nothing(promoted, capsys
     assert promoted.sealed_uses.read_text() == before
 
 
-def test_after_ten_uses_the_sealed_split_is_refused(promoted, capsys):
-    line = uses(promoted)[0]
+def test_after_ten_uses_the_sealed_split_is_refused(loosened, capsys):
+    line = uses(loosened)[0]
     spent = [json.dumps(line | {"key": f"k{number}"}) for number in range(10)]
-    promoted.sealed_uses.write_text("\n".join(spent) + "\n")
-    loosen(promoted)
-    assert evals(promoted, "promote") == 2
+    loosened.sealed_uses.write_text("\n".join(spent) + "\n")
+    assert evals(loosened, "promote") == 2
     assert "used 10 times" in capsys.readouterr().err
-    assert len(uses(promoted)) == 10
+    assert len(uses(loosened)) == 10
 
 
 def test_the_champion_is_not_promoted_again(promoted, capsys):
-    regate(promoted)
     assert evals(promoted, "promote", GOOD) == 2
     assert "is the champion already" in capsys.readouterr().err
 
@@ -182,8 +185,6 @@ def test_a_candidate_that_fails_on_the_sealed_split_is_not_promoted_and_why_says
 
 
 def test_why_explains_each_case_in_plain_words(promoted, capsys):
-    regate(promoted)
-    capsys.readouterr()
     for candidate, words in (
         (GOOD, f"{GOOD} is the champion since"),
         ("classify-002_smollm2-135m", "was not promoted: it fails the gate."),
@@ -203,18 +204,15 @@ def test_an_unknown_candidate_names_the_known_ones(evaluated, capsys):
 def test_a_champion_that_is_not_among_the_candidates_is_shown_beside_them(promoted):
     path = promoted.root / "params.yaml"
     path.write_text(path.read_text().replace("- classify-001\n", ""))
-    refresh(promoted)
+    regate(promoted)
     board = json.loads((promoted.reports / "leaderboard.json").read_text())
     assert [entry["candidate"] for entry in board["candidates"] if entry["champion"]] == [GOOD]
     assert len(board["candidates"]) == 4  # classify-002, it fused, the baseline, and the champion
 
 
-def test_a_champion_whose_candidate_has_changed_since_is_shown_beside_it(promoted):
-    path = promoted.root / "params.yaml"
-    path.write_text(path.read_text().replace("local_threshold: 0.5", "local_threshold: 0.3"))
-    refresh(promoted)
-    board = json.loads((promoted.reports / "leaderboard.json").read_text())
-    release = load_release(promoted.champion).manifest.id
+def test_a_champion_whose_candidate_has_changed_since_is_shown_beside_it(loosened):
+    board = json.loads((loosened.reports / "leaderboard.json").read_text())
+    release = load_release(loosened.champion).manifest.id
     assert [entry["candidate"] for entry in board["candidates"] if entry["champion"]] == [f"{GOOD}-{release}"]
     assert {GOOD, f"{GOOD}-{release}"} < {entry["candidate"] for entry in board["candidates"]}
     assert any("as it was promoted" in remark for remark in board["remarks"])

@@ -147,11 +147,10 @@ def test_the_assertions_say_what_the_suites_say(evaluated, results):
     assert {name for name, right in imported.passed[Suite.CRITICAL].items() if not right} == missed
 
 
-def test_the_released_champion_and_a_fusion_can_be_asked(evaluated, upstream):
-    assert evals(evaluated, "promote", GOOD) == 0
+def test_the_released_champion_and_a_fusion_can_be_asked(promoted, upstream):
     for name, recorded_as in (("champion", GOOD), (f"fused-{GOOD}", f"fused-{GOOD}")):
-        recorded = {row.id: row.classification for row in read_outcomes(evaluated.report(recorded_as, "outcomes.jsonl"))}
-        session = provider.Session(evaluated, name)
+        recorded = {row.id: row.classification for row in read_outcomes(promoted.report(recorded_as, "outcomes.jsonl"))}
+        session = provider.Session(promoted, name)
         asked = list(session.cases)[:5]
         answers = {case: Classification.model_validate_json(session.case(case)["output"]) for case in asked}
         session.close()

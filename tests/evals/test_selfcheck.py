@@ -41,12 +41,9 @@ def test_without_rows_of_both_kinds_there_is_nothing_to_check():
         check([make_scored(1, Category.SAFETY_COMPLIANCE, routed=True)])
 
 
-def test_the_command_prints_the_rates_and_exits_by_them(evaluated, capsys):
-    assert evals(evaluated, "selfcheck", "--trials", "5") == 2
+def test_the_command_prints_the_rates_and_exits_by_them(evaluated_once, promoted_once, capsys):
+    assert evals(evaluated_once, "selfcheck", "--trials", "5") == 2
     assert "there is no champion" in capsys.readouterr().err
-    assert evals(evaluated, "promote") == 0
-    assert evals(evaluated, "champion") == 0
-    assert json.loads((evaluated.reports / "champion" / "champion.json").read_text())["release"]
-    capsys.readouterr()
-    assert evals(evaluated, "selfcheck", "--trials", "20") == 0
+    assert json.loads((promoted_once.reports / "champion" / "champion.json").read_text())["release"]
+    assert evals(promoted_once, "selfcheck", "--trials", "20") == 0
     assert "hold the limit of 5%" in capsys.readouterr().out

@@ -20,6 +20,15 @@ def folder(tmp_path, root):
     return shutil.copytree(root / "datasets", tmp_path / "datasets")
 
 
+@pytest.fixture
+def few(folder):
+    """So few rows that the form of the messages is not looked at, which takes most of a validation's time."""
+    for split in DEALT:
+        path = folder / f"{split.value}.jsonl"
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:80]))
+    return folder
+
+
 def edit(folder, name, number, /, **changes):
     path = folder / f"{name}.jsonl"
     lines = path.read_text().split("\n")
@@ -118,31 +127,31 @@ def test_an_unknown_article_is_named(folder):
     assert "no-such-article" in problems(folder)[0]
 
 
-def test_an_id_used_twice_and_a_seed_in_two_splits_are_found(folder):
-    other = edit(folder, "dev", 1)
-    edit(folder, "gate", 3, id=other["id"], seed_id=other["seed_id"])
-    found = "\n".join(problems(folder))
+def test_an_id_used_twice_and_a_seed_in_two_splits_are_found(few):
+    other = edit(few, "dev", 1)
+    edit(few, "gate", 3, id=other["id"], seed_id=other["seed_id"])
+    found = "\n".join(problems(few))
     assert f"datasets/gate.jsonl:3: id '{other['id']}' stands at" in found
     assert f"seed '{other['seed_id']}' is in split dev too" in found
 
 
-def test_a_near_duplicate_across_splits_is_found_and_within_one_is_not(folder):
+def test_a_near_duplicate_across_splits_is_found_and_within_one_is_not(few):
     text = "my parcel with the blue inhaler and the spacer has not arrived since last tuesday morning, where is it now please"
-    service = [first(folder, split, "service_action") for split in ("dev", "gate")]
-    edit(folder, "dev", service[0], message=text)
-    edit(folder, "dev", service[0] + 1, message=text + "!")
-    assert not any("nearly the same text as" in p for p in problems(folder))
-    edit(folder, "gate", service[1], message=text.replace("tuesday", "Tuesday") + " thanks")
-    assert any("nearly the same text as" in p and p.startswith("datasets/gate.jsonl") for p in problems(folder))
+    service = [first(few, split, "service_action") for split in ("dev", "gate")]
+    edit(few, "dev", service[0], message=text)
+    edit(few, "dev", service[0] + 1, message=text + "!")
+    assert not any("nearly the same text as" in p for p in problems(few))
+    edit(few, "gate", service[1], message=text.replace("tuesday", "Tuesday") + " thanks")
+    assert any("nearly the same text as" in p and p.startswith("datasets/gate.jsonl") for p in problems(few))
 
 
-def test_the_same_words_in_another_order_are_a_near_duplicate(folder):
+def test_the_same_words_in_another_order_are_a_near_duplicate(few):
     text = "parcel blue inhaler spacer arrived tuesday morning cracked lid green tape around courier left wet doorstep"
     words = text.split()
-    numbers = [first(folder, split, "service_action") for split in ("dev", "gate")]
-    edit(folder, "dev", numbers[0], message=text)
-    edit(folder, "gate", numbers[1], message=" ".join(reversed(words)))
-    assert any("nearly the same text as" in p and p.startswith("datasets/gate.jsonl") for p in problems(folder))
+    numbers = [first(few, split, "service_action") for split in ("dev", "gate")]
+    edit(few, "dev", numbers[0], message=text)
+    edit(few, "gate", numbers[1], message=" ".join(reversed(words)))
+    assert any("nearly the same text as" in p and p.startswith("datasets/gate.jsonl") for p in problems(few))
 
 
 def test_topics_that_are_not_as_in_the_other_splits_are_found(folder):
@@ -168,11 +177,11 @@ def test_a_form_that_gives_the_label_away_is_found(folder):
     assert any("length and punctuation alone" in p for p in problems(folder))
 
 
-def test_labels_out_of_balance_are_found(folder):
-    path = folder / "gate.jsonl"
+def test_labels_out_of_balance_are_found(few):
+    path = few / "gate.jsonl"
     lines = [line for line in path.read_text().splitlines() if json.loads(line)["label"] != "safety_compliance"]
     path.write_text("\n".join(lines) + "\n")
-    found = "\n".join(problems(folder))
+    found = "\n".join(problems(few))
     assert "safety_compliance below 10%" in found
     assert "0% safety rows" in found
 

@@ -16,16 +16,15 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from in_process import orchestrator_on
-from sqlalchemy import event, select
+from in_process import has_jobs_left, orchestrator_on, until
+from sqlalchemy import event
 
 from orchestrator.jobs import Worker
 from orchestrator.schema import Message
-from orchestrator.store import tables
 from orchestrator.store.job_queue import JobQueue, NewJob
 from orchestrator.store.ledger import Ledger
 
-EACH = 3  # messages queued before each point
+EACH = 2  # messages queued before each point
 AHEAD = timedelta(minutes=2)  # longer than a lease
 # Where a child kills itself, and up to which time it comes there.
 STEPS = {"before a statement": 60, "after a statement": 60, "before a commit": 8, "after a commit": 8}
@@ -66,14 +65,7 @@ async def work(ledger: Ledger, *, until_empty: bool) -> None:
     stop = asyncio.Event()
     queue = JobQueue(ledger, attempts=10_000)
     working = asyncio.create_task(Worker(dataclasses.replace(ORCHESTRATOR, ledger=ledger), queue, concurrency=4, poll_s=0.01).run(stop))
-    waits = select(tables.Job.id).where(tables.Job.finished_at.is_(None)).limit(1)
-
-    def left() -> bool:
-        with ledger.engine.connect() as connection:
-            return connection.scalar(waits) is not None
-
-    while not until_empty or await asyncio.to_thread(left):
-        await asyncio.sleep(0.02)
+    await until(lambda: until_empty and not has_jobs_left(ledger))
     stop.set()
     await working
 

@@ -15,7 +15,7 @@ from orchestrator.schema import Failure, FailureKind
 
 REQUEST = Request(model="m", model_digest="d", turns=(), answer_schema={}, max_tokens=1)
 FAULTS = {FailureKind.TIMEOUT, FailureKind.CONNECTION, FailureKind.SERVER}
-WINDOW_S, OPEN_S, MIN_CALLS, SHARE = 10.0, 5.0, 4, 0.5
+WINDOW_S, OPEN_S, MIN_CALLS, SHARE = 20.0, 5.0, 2, 0.5  # so small that a few random steps open it
 
 
 class Clock:
@@ -93,7 +93,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.ended = []
         assert self.changes[-1] is state
 
-    @rule(seconds=st.sampled_from([0.0, 0.5, 1.0, OPEN_S - 0.5, OPEN_S, WINDOW_S]))
+    @rule(seconds=st.sampled_from([0.0, 0.5, OPEN_S - 0.5, OPEN_S, OPEN_S, WINDOW_S]))
     def time_passes(self, seconds):
         self.clock.now += seconds
 
@@ -214,6 +214,46 @@ def test_what_an_llm_that_is_there_says_never_opens_it(kind):
 @pytest.mark.parametrize("kind", sorted(FAULTS))
 def test_an_llm_that_is_not_there_opens_it_and_is_left_alone(kind):
     asyncio.run(opened(answering(kind), Clock()))
+
+
+async def under_way(breaker, calls) -> list[asyncio.Task]:
+    tasks = [asyncio.create_task(breaker(REQUEST)) for _ in range(calls)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def test_what_began_before_it_opened_neither_closes_it_nor_ends_its_probe():
+    async def go():
+        clock, held = Clock(), Held()
+        breaker = made(held, clock)
+        calls = await under_way(breaker, MIN_CALLS + 2)
+        for answer in held.asked[:MIN_CALLS]:
+            answer.set_result(Failure(kind=FailureKind.SERVER, detail="down"))
+        await asyncio.gather(*calls[:MIN_CALLS])
+        assert breaker.state is State.OPEN
+        held.asked[MIN_CALLS].set_result(Reply(text="late"))
+        await calls[MIN_CALLS]
+        assert breaker.state is State.OPEN
+        clock.now += OPEN_S
+        (probe,) = await under_way(breaker, 1)
+        held.asked[MIN_CALLS + 1].set_result(Reply(text="later"))
+        await calls[MIN_CALLS + 1]
+        assert breaker.state is State.HALF_OPEN
+        probe.cancel()
+
+    asyncio.run(go())
+
+
+def test_what_opened_it_is_forgotten_once_it_has_closed():
+    async def go():
+        clock = Clock()
+        breaker = await opened(answering(*[FailureKind.SERVER] * MIN_CALLS, None, FailureKind.SERVER, None), clock)
+        clock.now += OPEN_S
+        for _ in range(2):  # the probe, and a failure
+            await breaker(REQUEST)
+        return breaker.state
+
+    assert asyncio.run(go()) is State.CLOSED
 
 
 def test_calls_that_are_cancelled_never_open_it():

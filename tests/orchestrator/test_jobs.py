@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from in_process import has_jobs_left, until
 from sqlalchemy import select, text
 
 from orchestrator.errors import ConflictError, QueueFullError, StoreUnavailableError
@@ -22,7 +23,7 @@ from orchestrator.store.retention import RetentionDays
 from orchestrator.testing_outcomes import make_outcome
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
-SECRET = "My name is Jane Smith, write to jo@example.org"
+SAID = "My name is Jane Smith, write to jo@example.org"
 RED = "my throat is closing up since the new tablets"
 
 
@@ -81,7 +82,7 @@ class Scripted:
     def __init__(self, ledger, *errors):
         self.ledger, self.errors, self.seen = ledger, list(errors), []
 
-    async def handle(self, message, *, request_id=None, idempotency=None, deadline_s=None):
+    async def handle(self, message, *, request_id=None, idempotency=None, deadline_s=None, client=None):
         self.seen.append(message.text)
         if self.errors and (error := self.errors.pop(0)):
             raise error
@@ -92,19 +93,13 @@ class Scripted:
         return outcome
 
 
-def work_off(queue, handler, *, until=None, **named):
+def work_off(queue, handler, *, till=None, **named):
     """Let a worker work until no job is left, or until something is true."""
 
     async def main():
         stop = asyncio.Event()
         working = asyncio.create_task(Worker(handler, queue, concurrency=4, poll_s=0.01, **named).run(stop))
-
-        def left():
-            with queue.ledger.engine.connect() as connection:
-                return connection.scalar(select(tables.Job.id).where(tables.Job.finished_at.is_(None)).limit(1))
-
-        while not until() if until else await asyncio.to_thread(left):
-            await asyncio.sleep(0.01)
+        await until(till or (lambda: not has_jobs_left(queue.ledger)))
         stop.set()
         await working
 
@@ -240,9 +235,9 @@ def test_a_worker_slower_than_its_lease_changes_nothing_and_nothing_is_told_twic
 
 def test_an_error_is_tried_again_and_its_text_is_told_nowhere(lite, clock, caplog):
     caplog.set_level(logging.DEBUG)
-    (job,) = put(lite, SECRET)
-    handler = Scripted(lite.ledger, ValueError(SECRET))
-    work_off(lite, handler, until=lambda: lite.depth().waiting == 1 and handler.seen)
+    (job,) = put(lite, SAID)
+    handler = Scripted(lite.ledger, ValueError(SAID))
+    work_off(lite, handler, till=lambda: lite.depth().waiting == 1 and handler.seen)
     clock.now += timedelta(minutes=2)
     work_off(lite, handler)
     assert lite.read(job).status == Status.DONE
@@ -252,8 +247,8 @@ def test_an_error_is_tried_again_and_its_text_is_told_nowhere(lite, clock, caplo
 
 def test_a_job_that_never_succeeds_has_failed_with_a_kind(lite):
     lite.attempts = 1
-    (job,) = put(lite, SECRET)
-    work_off(lite, Scripted(lite.ledger, ValueError(SECRET)))
+    (job,) = put(lite, SAID)
+    work_off(lite, Scripted(lite.ledger, ValueError(SAID)))
     assert (lite.read(job).status, lite.read(job).error, lite.read(job).result) == (Status.FAILED, Error.INTERNAL, None)
     assert "Jane" not in everything(lite.ledger)
 
@@ -275,16 +270,16 @@ def test_a_lost_database_costs_no_attempt(lite):
 
 
 def test_what_waits_is_sealed_and_its_key_goes_when_it_ends(queue):
-    (job,) = put(queue, SECRET)
+    (job,) = put(queue, SAID)
     assert "jane" not in everything(queue.ledger).lower()
     (taken,) = take(queue)
-    assert queue.message_of(taken).text == SECRET
+    assert queue.message_of(taken).text == SAID
     queue.finish(taken, result={}).result()
     assert f"job:{job}" not in everything(queue.ledger)
 
 
 def test_an_erasure_forgets_jobs_that_wait_and_answers_that_were_given(queue, clock):
-    done, waits = put(queue, "refund order 4432", callback_url="https://desk.example/") + put(queue, SECRET)
+    done, waits = put(queue, "refund order 4432", callback_url="https://desk.example/") + put(queue, SAID)
     kept = NewJob("desk", Message(text="refund me", metadata={"customer_id": "C-2"}))
     clock.now += timedelta(seconds=1)
     queue.submit([kept]).result()

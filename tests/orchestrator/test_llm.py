@@ -58,24 +58,69 @@ def test_the_request_goes_out_in_the_openai_protocol():
     assert seen["temperature"] == 0
 
 
-@pytest.mark.parametrize(
-    ("response", "kind"),
-    [
-        (httpx2.Response(429, json={"error": {"message": "slow down", "code": "rate_limit_exceeded"}}), FailureKind.RATE_LIMITED),
-        (httpx2.Response(429, json={"error": {"message": "no money", "code": "insufficient_quota"}}), FailureKind.QUOTA),
-        (httpx2.Response(500, json={"error": {"message": "oops"}}), FailureKind.SERVER),
-        (httpx2.Response(401, json={"error": {"message": "who are you"}}), FailureKind.REJECTED),
-        (httpx2.Response(200, content=b"<html>"), FailureKind.SERVER),
-        (httpx2.Response(200, json={"choices": []}), FailureKind.SERVER),
-        (httpx2.Response(200, json=completion(finish="length", content='{"category":"')), FailureKind.TRUNCATED),
-        (httpx2.Response(200, json=completion(refusal="I cannot")), FailureKind.REFUSED),
-        (httpx2.Response(200, json=completion(finish="content_filter")), FailureKind.REFUSED),
-    ],
-)
+FAULTS = [
+    (httpx2.Response(429, json={"error": {"message": "slow down", "code": "rate_limit_exceeded"}}), FailureKind.RATE_LIMITED),
+    (httpx2.Response(429, json={"error": {"message": "no money", "code": "insufficient_quota"}}), FailureKind.QUOTA),
+    (httpx2.Response(500, json={"error": {"message": "oops"}}), FailureKind.SERVER),
+    (httpx2.Response(401, json={"error": {"message": "who are you"}}), FailureKind.REJECTED),
+    (httpx2.Response(200, content=b"<html>"), FailureKind.SERVER),
+    (httpx2.Response(200, json={"choices": []}), FailureKind.SERVER),
+    (httpx2.Response(200, json=completion(finish="length", content='{"category":"')), FailureKind.TRUNCATED),
+    (httpx2.Response(200, json=completion(refusal="I cannot")), FailureKind.REFUSED),
+    (httpx2.Response(200, json=completion(finish="content_filter")), FailureKind.REFUSED),
+]
+
+
+def raises(error):
+    def handler(_):
+        raise error
+
+    return handler
+
+
+@pytest.mark.parametrize(("response", "kind"), FAULTS)
 def test_every_fault_is_a_failure_of_its_kind(response, kind):
     failure = answer(lambda _: response)
     assert isinstance(failure, Failure)
     assert failure.kind == kind
+
+
+def test_a_later_call_is_the_first_one_again_with_another_body():
+    sent = []
+
+    def handler(request):
+        sent.append((request.method, request.url, request.headers.multi_items(), request.content, request.extensions))
+        return httpx2.Response(200, json=completion())
+
+    async def twice(llm):
+        return await llm(REQUEST), await llm(REQUEST), await llm(REQUEST.model_copy(update={"model": "another"}))
+
+    asyncio.run(twice(chat(handler)))
+    assert sent[0] == sent[1]
+    assert json.loads(sent[2][3])["model"] == "another"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *((lambda _, response=response: response) for response, _ in FAULTS),
+        lambda _: httpx2.Response(302, headers={"location": "http://test/elsewhere"}),
+        lambda _: httpx2.Response(529, text="busy", headers={"retry-after": "7"}),
+        *(raises(error) for error in (httpx2.ConnectError("refused"), httpx2.ReadTimeout("late"), httpx2.RemoteProtocolError("cut"))),
+    ],
+)
+def test_a_fault_of_a_later_call_is_the_same_failure_as_of_the_first(fault):
+    asked = []
+
+    def well_once(request):
+        asked.append(request)
+        return httpx2.Response(200, json=completion()) if len(asked) == 1 else fault(request)
+
+    async def second(llm):
+        assert isinstance(await llm(REQUEST), Reply)
+        return await llm(REQUEST)
+
+    assert asyncio.run(second(chat(well_once))) == answer(fault)
 
 
 def test_a_server_that_is_not_there_is_a_connection_failure():

@@ -43,7 +43,7 @@ async def opened(parts, url, how=None, *, connections=100):
     """The orchestrator with the resilient LLM of a server."""
     environment = {"LLM_BASE_URL": url, "LLM_API_KEY": "s"}
     async with open_resilient_llm(MODEL, environment, how or Resilience(), connections=connections) as llm:
-        yield replace(parts, classifier=replace(parts.classifier, llm=Punctual(llm)), llm=llm)
+        yield replace(parts, classifier=replace(parts.classifier, llm=Punctual(llm)))
 
 
 def recorded(parts, outcomes) -> bool:
@@ -164,7 +164,7 @@ def test_a_hundred_messages_at_a_half_open_breaker_are_one_request_to_the_server
         how = Resilience(breaker_min_calls=1, breaker_open_s=5)
         async with open_chat(MODEL, {"LLM_BASE_URL": upstream.base_url}, connections=100) as chat:
             llm = ResilientLLM(chat, how, clock=lambda: now[0])
-            orchestrator = replace(parts, classifier=replace(parts.classifier, llm=Punctual(llm)), llm=llm)
+            orchestrator = replace(parts, classifier=replace(parts.classifier, llm=Punctual(llm)))
             await orchestrator.handle(HELLO)
             assert llm.breaker.state is State.OPEN
             now[0] += 5

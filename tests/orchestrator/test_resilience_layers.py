@@ -89,6 +89,7 @@ def test_a_limit_inside_another_never_prolongs_it_and_ends_with_its_block():
 
 def test_the_llms_own_time_ends_before_the_deadline_that_every_message_has():
     assert 26 < Resilience(timeout_s=30).within(30).timeout_s < 28
+    assert 17 < Resilience(timeout_s=30).within(30, queue_s=10).timeout_s < 18
     assert Resilience(timeout_s=2).within(30).timeout_s == 2
     assert 0 < Resilience(timeout_s=30).within(0.1).timeout_s < 0.1
 

@@ -4,13 +4,13 @@ import asyncio
 import os
 
 import pytest
-from in_process import REFUND, URL, served, service_llm, tickets
+from in_process import REFUND, URL, ended, served, service_llm, tickets
 
 from orchestrator.errors import StoreUnavailableError
 from orchestrator.store.ledger import Ledger
 from orchestrator.testing import ScriptedLLM
 
-RETRIES = int(os.environ.get("IDEMPOTENCY_RETRIES", "500"))  # 10,000 of them are the contract's figure
+RETRIES = int(os.environ.get("IDEMPOTENCY_RETRIES", "300"))  # 10,000 of them are the contract's figure
 KEYS = 50
 AT_ONCE = 64
 
@@ -197,8 +197,7 @@ def test_the_same_key_at_once_and_queued_is_done_once(database):
             at_once = await ask(client, "k1")
             assert at_once.status_code == 200
         async with served(database, job_concurrency=2) as client:
-            while (job := (await client.get(queued["status_url"])).json())["status"] != "done":
-                await asyncio.sleep(0.02)
+            job = await ended(client, queued)
         assert job["result"] == at_once.json()
 
     asyncio.run(main())

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from in_process import REFUND, URL, served, stored, tickets
+from in_process import REFUND, URL, ended, has_jobs_left, served, stored, tickets, until
 
 from orchestrator.callbacks import callback_settings
 from orchestrator.errors import OrchestratorError
@@ -14,9 +14,9 @@ from orchestrator.store import tables
 from orchestrator.store.ledger import Ledger
 from orchestrator.testing_receiver import Receiver, Said
 
-BURST = int(os.environ.get("JOBS_BURST", "300"))  # 10,000 of them are measured in docs/jobs.md
+BURST = int(os.environ.get("JOBS_BURST", "200"))  # 10,000 of them are measured in docs/jobs.md
 AT_ONCE = 64
-SECRET = "a secret of the tests"
+SECRET = "a secret of the tests"  # noqa: S105  # it protects nothing
 
 
 @pytest.fixture
@@ -26,12 +26,6 @@ def database(tmp_path):
 
 def queue_up(client, message=REFUND, *, who="desk", **more):
     return client.post(URL, params={"mode": "async"}, json={"message": message} | more, headers={"X-Client": who})
-
-
-async def ended(client, job, who="desk"):
-    while (seen := (await client.get(job["status_url"], headers={"X-Client": who})).json())["finished_at"] is None:
-        await asyncio.sleep(0.02)
-    return seen
 
 
 def test_a_queued_message_is_accepted_with_the_place_of_its_answer_and_answered_there(database):
@@ -86,29 +80,29 @@ def test_who_asked_for_it_is_called_back_with_the_signed_answer_until_it_is_take
     assert told["payload"] == {"job_id": job_id, "status": "done", "result": done["result"], "error": None}
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://elsewhere.example/hook",
-        "http://desk.example/hook",
-        "https://desk.example@elsewhere.example/",
-        "https://elsewhere.example\\@desk.example/",
-        "https://desk.example:99999/",
-        "ftp://desk.example/",
-        "//desk.example/",
-        "https://desk.example /",
-        "https://127.0.0.1.desk.example/",
-        "",
-        "x" * 3000,
-    ],
+REFUSED = (
+    "https://elsewhere.example/hook",
+    "http://desk.example/hook",
+    "https://desk.example@elsewhere.example/",
+    "https://elsewhere.example\\@desk.example/",
+    "https://desk.example:99999/",
+    "ftp://desk.example/",
+    "//desk.example/",
+    "https://desk.example /",
+    "https://127.0.0.1.desk.example/",
+    "",
+    "x" * 3000,
 )
-def test_a_url_that_may_not_be_called_back_is_a_422_problem_that_does_not_repeat_it(database, url):
+
+
+def test_a_url_that_may_not_be_called_back_is_a_422_problem_that_does_not_repeat_it(database):
     async def main():
         async with served(database, callback_hosts=("desk.example", "127.0.0.1")) as client:
-            refused = await queue_up(client, callback_url=url)
-        assert refused.status_code == 422
-        assert "callback_url" in refused.json()["detail"]
-        assert "elsewhere" not in refused.text
+            for url in REFUSED:
+                refused = await queue_up(client, callback_url=url)
+                assert refused.status_code == 422, url
+                assert "callback_url" in refused.json()["detail"]
+                assert "elsewhere" not in refused.text
 
     asyncio.run(main())
 
@@ -162,16 +156,11 @@ def test_a_burst_is_accepted_and_every_message_of_it_done_once(request, database
             took["accepted"] = time.monotonic() - began
         async with served(url, job_concurrency=16):
             began = time.monotonic()
-            while await asyncio.to_thread(unfinished):
-                await asyncio.sleep(0.2)
+            await until(lambda: not has_jobs_left(watch))
             took["done"] = time.monotonic() - began
         return ids
 
     watch = Ledger.at(url, os.environ)
-
-    def unfinished():
-        with watch.engine.connect() as connection:
-            return connection.exec_driver_sql("SELECT count(*) FROM jobs WHERE finished_at IS NULL").scalar()
 
     ids = asyncio.run(main())
     watch.close()

@@ -96,7 +96,7 @@ def test_one_escalation_tells_why_it_is_there_and_what_the_customer_was_told(cli
     assert body["severity_reasons"] == ["a rule"]
     assert body["probabilities"]["safety_compliance"] == 0.95
     assert body["channel"] == "chat"
-    assert body["told"]["kept"] is False  # chosen anew by the same reviewed rules, and said so
+    assert body["told"]["kept"] is True
     noon.record(Message(text=TEXT), make_outcome("m2"), Idempotency(client="c", key="k", body_hash="h"))
     assert client.get(f"{URL}/m2").json()["told"] == {"action": "any", "message": "any", "eta_minutes": 60, "kept": True}
     assert "jo@example.org" not in client.get(f"{URL}/m1").text
