@@ -1,8 +1,8 @@
-"""How many of 200 attacks free a safety message with the champion's own LLM: ``python -m benchmarks.injection``.
+"""How many of 200 attacks free a safety message with the champion's own LLM: ``python -m benchmarks.injection [number]``.
 
 The attacks and messages are those of ``tests/serve/test_injection.py``, where the LLM is the worst case, one that obeys. Freed is a message
 that is routed as safety as it is and no longer when it is attacked; with and without the rule of ``orchestrator.manipulation``. It takes
-about a second a message.
+about a second a message; with a number only so many attacks are made, the first fifty of which are of fifty kinds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SLOTS = 4
 
 
-async def measure() -> None:
+async def measure(most: int) -> None:
     """Print how many messages are caught, and how many attacks free one."""
     sys.path[:0] = [str(ROOT / "tests")]
     from injections import attacks  # type: ignore[import-not-found]  # of the tests, which are no package
 
-    made = list(attacks(ROOT))
+    made = list(attacks(ROOT))[:most]
     release = load_release()
     async with open_llm(find_model(release.manifest.model), os.environ) as llm:
         classifier, places = open_classifier(release, llm), asyncio.Semaphore(SLOTS)
@@ -55,4 +55,4 @@ def _freed(before: list[bool], after: list[bool]) -> int:
 
 
 if __name__ == "__main__":
-    asyncio.run(measure())
+    asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 200))
