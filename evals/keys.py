@@ -36,6 +36,7 @@ CODE = (
     "orchestrator/safety_positions.py",
     "orchestrator/safety_spelling.py",
     "orchestrator/safety_text.py",
+    "orchestrator/tfidf.py",
 )
 
 
