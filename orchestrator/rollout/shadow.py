@@ -7,12 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from orchestrator.classify import judge
 from orchestrator.deadline import time_limit
 from orchestrator.errors import StoreUnavailableError
 from orchestrator.manipulation import distrusted
 from orchestrator.rollout.plan import Mode
 from orchestrator.rollout.serving import Serving
-from orchestrator.schema import Category, Classification, FailureKind, Message, Outcome
+from orchestrator.schema import Answer, Category, Classification, Failure, FailureKind, Message, Outcome
 from orchestrator.store.comparisons import Comparison, Side
 
 MAX_KEPT = 10_000  # comparisons that wait for a store that takes nothing; some megabytes
@@ -100,8 +101,14 @@ class Shadow:
     async def _ask(self, message: Message, other: Serving) -> Classification:
         """Return what the release answers; after the deadline the degraded answer: a failure stays in every denominator."""
         asked = other.classifier
-        with time_limit(self._deadline_s, FailureKind.TIMEOUT):
-            return await asked(message)
+        try:
+            # The limit is for the LLM, whose breaker is to see that it takes too long; the rest is for one that minds no limit.
+            async with asyncio.timeout(1.1 * self._deadline_s):
+                with time_limit(self._deadline_s, FailureKind.TIMEOUT):
+                    return await asked(message)
+        except TimeoutError:
+            late = Answer(failure=Failure(kind=FailureKind.TIMEOUT, detail="no answer within the deadline of a comparison"))
+            return judge(message, late, asked.local, asked.tuning, asked.render.asked)
 
     def _keep(self, found: Comparison) -> None:
         if len(self._found) >= MAX_KEPT:

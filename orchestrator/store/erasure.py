@@ -88,4 +88,5 @@ def _blank(connection: Connection, page: Sequence[str]) -> None:
 
 def _unsaid(classification: dict[str, Any]) -> dict[str, Any]:
     failure = classification.get("failure")
-    return classification | {"rationale": None, "failure": failure and failure | {"detail": ""}}
+    kept = {name: value for name, value in classification.items() if name != "next_step"}  # what was told tells what was said
+    return kept | {"rationale": None, "failure": failure and failure | {"detail": ""}}

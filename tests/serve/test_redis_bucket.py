@@ -34,13 +34,11 @@ async def opened(port=PORT, prefix=None, **options):
         await buckets.aclose()
 
 
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from("ab"),
-        st.integers(1, 7),
-        st.one_of(st.integers(0, 3), st.integers(0, 3_000_000), st.just("as told"), st.just("a bit less"), st.integers(-2_000_000, -1)),
-    ),
-    max_size=25,
+ON = st.one_of(st.integers(0, 3), st.integers(0, 3_000_000), st.just("as told"), st.just("a bit less"))
+BACK = st.integers(-2_000_000, -1)  # of one client: where a clock is set back, what was forgotten of others as full is not remembered
+STEPS = st.one_of(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 7), ON), max_size=25),
+    st.lists(st.tuples(st.just("a"), st.integers(1, 7), st.one_of(ON, BACK)), max_size=25),
 )
 
 
