@@ -48,7 +48,7 @@ CLASSIFIER = open_classifier(RELEASE, service_llm())  # loaded once
 
 
 class Deadline:
-    """A deadline that passes when so many have asked. A batch asks once; each of its rows when it waits for its turn, and when it has it."""
+    """A deadline that passes when so many have asked. A batch asks once; each row when it waits for its turn, and when it has it."""
 
     def __init__(self, asked):
         self.left = asked
