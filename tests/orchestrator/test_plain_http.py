@@ -10,7 +10,7 @@ from orchestrator import plain_http
 from orchestrator.plain_http import KeptConnections
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-ZIPPED = gzip.compress(b"ok")
+ZIPPED = gzip.compress(b"ok", mtime=0)
 
 
 class Server:
