@@ -19,7 +19,7 @@ from serve.routes.classify import MAX_METADATA_DEPTH
 URL, BATCH = "/api/v1/classify", "/api/v1/classify/batch"
 JSON = {"content-type": "application/json"}
 SEED = 20_260_314
-EXAMPLES = int(os.environ.get("BAD_INPUT_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("BAD_INPUT_EXAMPLES", "6"))
 PLANTED = "zqxj-rash-0707"  # planted into what is sent; no answer may repeat it
 few = settings(
     max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate]
