@@ -38,7 +38,7 @@ class KeptConnections(httpx2.AsyncBaseTransport):
             connection = self._kept(peer) or await _connected(peer, timeouts.get("connect"))
             try:
                 async with asyncio.timeout(timeouts.get("read")):
-                    answer = await connection.ask(_written(request))
+                    answer = await connection.ask(_written(request, await request.aread()))
             except TimeoutError as error:
                 raise httpx2.ReadTimeout("no answer in time", request=request) from error
             finally:  # one that was given up in the middle is closed, or the next request would read this one's answer
@@ -82,9 +82,9 @@ async def _connected(peer: tuple[str, int], timeout_s: float | None) -> _Connect
     return connection
 
 
-def _written(request: httpx2.Request) -> bytes:
+def _written(request: httpx2.Request, body: bytes) -> bytes:
     lines = b"".join([b"%s: %s\r\n" % header for header in request.headers.raw])
-    return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (request.method.encode(), request.url.raw_path, lines, request.content)
+    return b"%s %s HTTP/1.1\r\n%s\r\n%s" % (request.method.encode(), request.url.raw_path, lines, body)
 
 
 class _Connection(asyncio.Protocol):

