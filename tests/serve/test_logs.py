@@ -95,14 +95,19 @@ def test_of_an_exception_the_type_and_the_stack_are_told_and_of_a_chain_each(log
 
 
 @pytest.mark.parametrize("name", ["openai._base_client", "httpx2", "httpcore2.http11", "sqlalchemy.engine.Engine", "urllib3", "asyncio"])
-def test_libraries_log_from_warning_on_even_where_their_own_switch_says_debug(logged, name):
+def test_libraries_log_from_warning_on_even_where_their_own_switch_says_debug(logged, name, monkeypatch):
     library = logging.getLogger(name)
+    monkeypatch.setattr(library, "disabled", False)  # as other programs in this process may have left it
+    monkeypatch.setattr(library, "propagate", True)
     before = library.level
     library.setLevel(logging.DEBUG)
-    library.debug("Request options: %s", {"json_data": SAID})
-    library.info("HTTP Request: POST %s", SAID)
-    library.setLevel(before)
-    assert logged.getvalue() == ""
+    try:
+        library.debug("Request options: %s", {"json_data": SAID})
+        library.info("HTTP Request: POST %s", SAID)
+        assert logged.getvalue() == ""
+        library.warning("gone")
+    finally:
+        library.setLevel(before)
     library.warning("gone")
     assert logged.last()["event"] == "gone"
 
