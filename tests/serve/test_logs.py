@@ -98,7 +98,8 @@ def test_of_an_exception_the_type_and_the_stack_are_told_and_of_a_chain_each(log
 def test_libraries_log_from_warning_on_even_where_their_own_switch_says_debug(logged, name, monkeypatch):
     library = logging.getLogger(name)
     monkeypatch.setattr(library, "disabled", False)  # as other programs in this process may have left it
-    monkeypatch.setattr(library, "propagate", True)
+    for depth in range(1, name.count(".") + 2):  # mlflow's configuration ends the way at sqlalchemy.engine
+        monkeypatch.setattr(logging.getLogger(".".join(name.split(".")[:depth])), "propagate", True)
     before = library.level
     library.setLevel(logging.DEBUG)
     try:
