@@ -28,6 +28,7 @@ from orchestrator.rollout.shelf import Shelf
 from orchestrator.schema_canary import SchemaCanary
 from orchestrator.service.connect_orders import open_orders
 from orchestrator.store.ledger import Ledger
+from orchestrator.turns import InTurn
 
 
 @asynccontextmanager
@@ -109,7 +110,7 @@ def open_classifier(release: Release, llm: LLM, *, elsewhere: bool = False) -> C
     return Classifier(
         prompt=release.prompt,
         render=Renderer(release.prompt, find_model(release.manifest.model), release.examples, digest),
-        llm=Punctual(llm),
+        llm=InTurn(Punctual(llm)),
         local=release.local_classifier(),
         tuning=release.manifest.tuning,
     )

@@ -20,6 +20,7 @@ from orchestrator.rollout.releases import Releases
 from orchestrator.rollout.serving import Serving
 from orchestrator.schema import Category, Classification, FailureKind, Message, Outcome, WorkflowResult
 from orchestrator.store.ledger import Idempotency, Ledger
+from orchestrator.turns import InTurn
 from orchestrator.workflows.base import Workflow
 from orchestrator.workflows.informational import Informational
 from orchestrator.workflows.safety_compliance import SafetyCompliance
@@ -48,8 +49,9 @@ class Orchestrator:
     def llm(self) -> ResilientLLM | None:
         """The LLM that answers now, for what a service shows of it; None where it is asked without resilience."""
         asked = (self.releases.active.classifier if self.releases else self.classifier).llm
-        inner = asked.inner if isinstance(asked, Punctual) else asked
-        return inner if isinstance(inner, ResilientLLM) else None
+        while isinstance(asked, InTurn | Punctual):
+            asked = asked.inner
+        return asked if isinstance(asked, ResilientLLM) else None
 
     async def handle(
         self,

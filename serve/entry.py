@@ -16,6 +16,7 @@ from serve import problems
 from serve.access.headers import Header, security_headers, with_security_headers
 from serve.draining import Draining
 from serve.telemetry import Telemetry, timing
+from serve.telemetry.crowd import Crowd
 from serve.telemetry.routes import Routes, method_of
 from serve.telemetry.timing import Served, server_timing
 
@@ -31,6 +32,8 @@ _log = logging.getLogger("serve.access")
 class Entry:
     """Give every request an id of our own, on its state and as ``X-Request-ID``; log and count it; answer what is left unanswered.
 
+    Of requests that are shed not each has its line: see ``Crowd``.
+
     A client's own id is not taken over: ids name rows in the ledger and must not repeat. Within, ``scope["state"]`` holds
     ``request_id``; ``timings``, seconds by name, for whoever measures something; ``told``, what the access log shall tell besides.
     """
@@ -42,6 +45,7 @@ class Entry:
         self._app, self._telemetry, self._tracing, self._draining = app, telemetry, tracing, draining
         self._security = security_headers(tls=tls)
         self._routes: Routes | None = None
+        self._shed = Crowd()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -94,7 +98,7 @@ class Entry:
         self._telemetry.ended(served.method, served.route, served.status, took_s, served.request_id)
         if served.route == CLASSIFY:
             self._telemetry.classified(served.status)
-        if _log.isEnabledFor(logging.INFO):
+        if _log.isEnabledFor(logging.INFO) and ("shed" not in served.told or self._shed.has_own_line()):
             _log.info("request", extra=_line(served, took_s))
         if self._tracing is not None:
             self._tracing.record(served)

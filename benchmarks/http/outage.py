@@ -1,7 +1,8 @@
 """What is answered while the LLM is down altogether: ``python -m benchmarks.http.outage``.
 
 Refused: nobody listens at its address. Hangs: it takes connections and never answers. First until the breaker opens, then with the
-breaker open; in both every request must get 200, marked ``degraded``.
+breaker open; in both every request that is let in must get 200, marked ``degraded``. While it hangs and the breaker is closed yet, more
+come than there are places for: those are shed with 503.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def main() -> None:
     servers.keep_to_last_core()
     sent = traffic.requests()
     print(f"\nLLM down, {RATE} requests/s (targets: 100 % are 200 and degraded; p99 20 ms with the breaker open)\n")
-    table.head("LLM", "", "200 and degraded", "p50 ms", "p99 ms", "most ms")
+    table.head("LLM", "", "shed", "of the others 200 and degraded", "p50 ms", "p99 ms", "most ms")
     for name in ("refused", "hangs"):
         with _down(name) as environment, servers.service({**environment, "LLM_TIMEOUT_SECONDS": str(LLM_TIMEOUT_S)}) as server:
             _show(name, "until it opens", open_loop(server.port, sent, rate=RATE, seconds=OPENING_S))
@@ -45,10 +46,12 @@ def _down(name: str) -> Iterator[dict[str, str]]:
 
 
 def _show(name: str, when: str, load: Load) -> None:
-    p50, p99 = percentiles_ms(load.answers)
-    degraded = sum(answer.status == 200 and answer.degraded for answer in load.answers)
-    most = max(answer.latency_s for answer in load.answers) * 1e3
-    table.row(name, when, f"{degraded / len(load.answers):.2%}", f"{p50:.1f}", f"{p99:.1f}", f"{most:.0f}")
+    shed = load.of(503)
+    let_in = [answer for answer in load.answers if answer.status != 503]
+    p50, p99 = percentiles_ms(let_in)
+    degraded = sum(answer.status == 200 and answer.degraded for answer in let_in)
+    most = max(answer.latency_s for answer in let_in) * 1e3
+    table.row(name, when, len(shed), f"{degraded / len(let_in):.2%}", f"{p50:.1f}", f"{p99:.1f}", f"{most:.0f}")
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ class Server:
     pid: int
     ready_s: float
 
-    def resident_mb(self) -> float:
-        """Return the memory that the process holds (RSS), in MB."""
+    def resident_mb(self, part: str = "VmRSS") -> float:
+        """Return the memory that the process holds (RSS), in MB; ``RssAnon`` is the part that no other process shares."""
         lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(part))
 
     def cpu_s(self) -> float:
         """Return the seconds of CPU that the process has used."""
@@ -52,11 +52,11 @@ def llm_at(port: int) -> dict[str, str]:
 
 
 @contextmanager
-def service(environment: Mapping[str, str], *, data: str | None = None) -> Iterator[Server]:
+def service(environment: Mapping[str, str], *, data: str | None = None, python: str = sys.executable) -> Iterator[Server]:
     """Run ``python -m serve``, without rate limits, on a database of its own (in ``data``, or a new folder)."""
     with tempfile.TemporaryDirectory() as new:
         settings = {"DATA_DIR": data or new, "RATE_LIMIT_REQUESTS_PER_MINUTE": "0", **environment}
-        with _running([sys.executable, "-m", "serve"], settings, ready="/ready") as server:
+        with _running([python, "-m", "serve"], settings, ready="/ready") as server:
             yield server
 
 

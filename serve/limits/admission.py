@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.limits.deadline import Deadline
 from serve.limits.paths import is_post_below
-from serve.limits.raw_flags import has_red_flag
+from serve.limits.raw_flags import Looking
 from serve.limits.slots import Shed, Slots
 from serve.problems import send_problem
 
@@ -20,7 +20,8 @@ class Admission:
     """Give each request to one of ``paths`` a slot, or a place in the queue, or 503 with ``Retry-After``.
 
     It stands behind ``BodyLimit``: whoever waits here has sent all, so that no slow sender holds a slot. Only when all ordinary slots
-    are taken is the body looked at, unparsed, for a red flag. A client that leaves while it waits is forgotten.
+    are taken, and while there is room for urgent requests, is the body looked at, unparsed, for a red flag. A client that leaves while
+    it waits is forgotten.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class Admission:
         paths: tuple[str, ...],
         queue_seconds: float,
         on_shed: Callable[[str], None] = lambda _: None,
-        is_urgent: Callable[[bytes], bool] = has_red_flag,
+        is_urgent: Callable[[bytes], bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Wrap ``app``; ``on_shed`` is told the reason, one of ``Shed``."""
@@ -40,7 +41,7 @@ class Admission:
         self._paths = paths
         self._queue_seconds = queue_seconds
         self._on_shed = on_shed
-        self._is_urgent = is_urgent
+        self._is_urgent = is_urgent or Looking()
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +51,7 @@ class Admission:
             return
         if not self._slots.enter():
             body, came = await receive(), self._clock()
-            urgent = self._is_urgent(body.get("body", b""))
+            urgent = self._slots.has_room_for_urgent() and self._is_urgent(body.get("body", b""))
             shed = await self._slots.wait(urgent=urgent, at_most_s=self._patience_s(scope), gone=_leaving(body, receive))
             if shed:
                 await self._refuse(scope, send, shed, urgent=urgent)
@@ -69,6 +70,7 @@ class Admission:
 
     async def _refuse(self, scope: Scope, send: Send, shed: Shed, *, urgent: bool) -> None:
         self._on_shed(shed.value)
+        scope["state"].setdefault("told", {})["shed"] = shed.value
         if shed is Shed.GONE:
             return
         seconds = max(1, math.ceil(self._slots.free_in_s(urgent=urgent)))

@@ -46,6 +46,10 @@ class Slots:
         """Return how many are in the queue."""
         return len(self._urgent) + len(self._ordinary)
 
+    def has_room_for_urgent(self) -> bool:
+        """Say whether an urgent request would get a place, now or by waiting."""
+        return self.in_use < self.size or len(self._urgent) < self._queue_size
+
     def enter(self, *, urgent: bool = False) -> bool:
         """Take a place if there is one."""
         if self.in_use >= (self.size if urgent else self.ordinary):

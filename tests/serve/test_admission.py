@@ -123,6 +123,20 @@ def test_the_body_is_not_looked_at_while_there_are_ordinary_slots():
     asyncio.run(main())
 
 
+def test_the_body_is_not_looked_at_where_an_urgent_one_would_be_shed_too():
+    async def main():
+        desk = Desk(size=2, queue_size=1, share=0.5)
+        under_way = [await desk.ask(FLAG) for _ in range(3)]  # the ordinary place, the reserve, and one waits
+        assert (desk.slots.in_use, desk.slots.waiting) == (2, 1)
+        looked = []
+        unlooked = Admission(desk.work, slots=desk.slots, paths=PATHS, queue_seconds=60, is_urgent=looked.append)
+        shed = await call(unlooked, chunks=[FLAG])
+        assert (shed.status, looked) == (503, [])
+        assert await desk.answer_all(*under_way) == [200] * 3
+
+    asyncio.run(main())
+
+
 def test_other_paths_need_no_slot():
     async def main():
         desk = Desk()

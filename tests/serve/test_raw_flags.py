@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evals.data import Split, load_split
 from orchestrator.safety import red_flags
-from serve.limits.raw_flags import has_red_flag
+from serve.limits.raw_flags import SAVED_S, SHARE, Looking, has_red_flag
 
 FLAG = "my throat is closing up since the new tablets"
 
@@ -81,6 +81,24 @@ def test_a_long_text_is_read_only_as_long_as_there_is_time():
     long = body("where is my order? " * 100 + FLAG)
     assert has_red_flag(long, clock=frozen)
     assert not has_red_flag(long, clock=lambda: next(ticks))
+
+
+def test_in_a_flood_looking_takes_its_share_of_the_time_and_no_more():
+    now, looked = 0.0, 0
+
+    def look(_):
+        nonlocal now, looked
+        now, looked = now + 0.001, looked + 1
+        return True
+
+    looking = Looking(look, clock=lambda: now)
+    assert all(looking(b"") for _ in range(int(SAVED_S / 0.001)))
+    seen, looked, began = 0, 0, now
+    while now < began + 100:
+        seen += looking(b"")
+        now += 0.001
+    assert looked == seen
+    assert looked * 0.001 / (now - began) == pytest.approx(SHARE, rel=0.02)
 
 
 def test_of_a_whole_batch_the_beginning_is_read():
