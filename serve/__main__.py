@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,6 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.release import Release, load_release
 from orchestrator.resilience import Resilience
 from orchestrator.rollout.plan import Challenge, Mode
-from orchestrator.store.job_queue import JobQueue
 from orchestrator.store.ledger import default_database
 from serve import settings_table
 from serve.access import ApiKeys, command
@@ -35,7 +34,7 @@ from serve.settings import Settings
 from serve.telemetry import Telemetry
 from serve.telemetry.logs import Logging, configure_logging
 from serve.telemetry.processes import shared_metrics
-from serve.worker import work
+from serve.working import work_until_stopped
 
 if TYPE_CHECKING:
     from serve.telemetry.traces import Tracing
@@ -123,29 +122,20 @@ def application() -> FastAPI:
 
 def _work(options: argparse.Namespace) -> int:
     """Work on the queue of jobs until stopped."""
-    settings = load_settings(dict(options.environment) | {"HOST": "127.0.0.1"})  # a worker listens nowhere
-    release = load_release()
-    _configure_logging(settings, options.environment, release)
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with AsyncExitStack() as stack:
-            orchestrator = await stack.enter_async_context(_settled(_open(settings, options.environment, release, Telemetry())))
-            await work(
-                orchestrator,
-                JobQueue(orchestrator.ledger, limit=settings.job_queue_limit),
-                settings.job_concurrency or settings.model_fields["job_concurrency"].default,
-                stop,
-                deadline_s=settings.request_timeout_seconds,
-                callback_hosts=settings.callback_hosts,
-                callbacks=callback_settings(options.environment, settings.callback_hosts),
-            )
-
+    settings = load_settings(dict(options.environment) | {"HOST": "127.0.0.1"})  # a worker answers nobody who needs a key
+    release, telemetry = load_release(), Telemetry()
+    logs = _configure_logging(settings, options.environment, release)
+    working = work_until_stopped(
+        _settled(_open(settings, options.environment, release, telemetry)),
+        settings,
+        telemetry=telemetry,
+        callbacks=callback_settings(options.environment, settings.callback_hosts),
+        logs=logs,
+        host=options.environment.get("HOST") or settings.host,
+    )
     uvicorn_loop = uvicorn.Config("serve.__main__:application", loop="uvloop").get_loop_factory()
     with asyncio.Runner(loop_factory=uvicorn_loop) as runner:
-        runner.run(run())
+        runner.run(working)
     return 0
 
 

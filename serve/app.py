@@ -14,7 +14,6 @@ from orchestrator.destinations import Destinations
 from orchestrator.engine import Orchestrator
 from orchestrator.errors import OrchestratorError
 from orchestrator.safety import red_flags
-from orchestrator.store import figures
 from orchestrator.store.job_queue import JobQueue
 from serve import problems
 from serve.access import ApiKeys
@@ -28,9 +27,9 @@ from serve.review_page import review_page
 from serve.review_page.keys import ReviewKeys
 from serve.routes import routers_of
 from serve.settings import Settings
+from serve.shown import shown
 from serve.telemetry import Telemetry
 from serve.telemetry.commits import timed
-from serve.telemetry.llm import LlmWatch
 from serve.worker import work
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def create_app(
             opened = await stack.enter_async_context(open_orchestrator())
             await asyncio.to_thread(red_flags, "")  # the rules are compiled now, not for the first message that finds all places taken
             orchestrator = timed(opened, telemetry.committed)
-            await stack.enter_async_context(_shown(orchestrator, telemetry, logs))
+            await stack.enter_async_context(shown(orchestrator, telemetry, logs))
             queue = JobQueue(orchestrator.ledger, limit=settings.job_queue_limit)
             await stack.enter_async_context(
                 _worked_on(queue, orchestrator, settings, telemetry=telemetry, callbacks=callbacks, draining=draining)
@@ -115,25 +114,6 @@ def _reasons_told() -> Iterator[None]:
     except OrchestratorError as error:
         _log.critical("cannot start: %s", error)
         raise
-
-
-@asynccontextmanager
-async def _shown(orchestrator: Orchestrator, telemetry: Telemetry, logs: Logging | None) -> AsyncIterator[None]:
-    """Tell ``telemetry`` what the orchestrator serves, what its LLM does and how its store's queues are, while it runs."""
-    ledger, llm = orchestrator.ledger, LlmWatch(telemetry)
-
-    def look() -> None:
-        llm.look(orchestrator.llm)
-        serving = orchestrator.serving_release
-        telemetry.serving(serving, serving)
-        if logs is not None:
-            logs.release = serving
-
-    look()
-    telemetry.before_scrape(look)
-    telemetry.watch_store(lambda: figures.count(ledger.engine, ledger.clock()))
-    async with telemetry.running():
-        yield
 
 
 @asynccontextmanager

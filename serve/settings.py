@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     breaker_open_seconds: float = Field(5.0, gt=0, description="how long it stays open before one probe")
 
     job_concurrency: int = Field(4, ge=0, description="queued messages handled at once in this process; 0: python -m serve worker does")
+    worker_port: int | None = Field(None, ge=1, le=65535, description="port of a worker's /health, /ready and /metrics; default: none")
     job_queue_limit: int = Field(100_000, ge=1, description="messages that may wait in the queue; more get 503")
     callback_hosts: Annotated[tuple[str, ...], *Listed] = Field(
         (), description="hosts that may be called back, JSON or with commas: desk.example; none by default"

@@ -93,14 +93,17 @@ class Service:
 
 
 @contextmanager
-def service_process(folder: Path, llm: str, **settings: str) -> Iterator[Service]:
-    """Start it with its store in ``folder`` and the LLM at ``llm``, yield it once it is ready, and kill it where it has not ended."""
+def service_process(folder: Path, llm: str, *verb: str, **settings: str) -> Iterator[Service]:
+    """Start it with its store in ``folder`` and the LLM at ``llm``, yield it once it is ready, and kill it where it has not ended.
+
+    With the verb ``worker`` it is a worker, and its URL is where that tells how it is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "keys.json").exists():
         Keys.new().write(folder / "keys.json")
     port = free_port()
     environment = os.environ | {
-        "PORT": str(port),
+        "WORKER_PORT" if verb else "PORT": str(port),
         "LLM_BASE_URL": llm,
         "DATABASE_URL": f"sqlite:///{folder}/serve.db",
         "DATA_DIR": str(folder),
@@ -110,7 +113,7 @@ def service_process(folder: Path, llm: str, **settings: str) -> Iterator[Service
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "serve"], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "serve", *verb], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     service = Service(process, f"http://127.0.0.1:{port}", folder)
     try:
