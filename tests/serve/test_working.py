@@ -31,7 +31,8 @@ def test_a_worker_does_the_jobs_tells_what_it_did_and_ends_when_it_is_told_to(tm
 
 def queue(worker: Service, texts: list[str]) -> set[str]:
     """Queue messages past any service; return the ids of their jobs."""
-    ledger = Ledger.at(f"sqlite:///{worker.folder}/serve.db", {"KEY_FILE": str(worker.folder / "keys.json"), "DATA_DIR": str(worker.folder)})
+    folder = worker.folder
+    ledger = Ledger.at(f"sqlite:///{folder}/serve.db", {"KEY_FILE": str(folder / "keys.json"), "DATA_DIR": str(folder)})
     try:
         jobs = [NewJob("tester", Message(text=text)) for text in texts]
         JobQueue(ledger, limit=100).submit(jobs).result()
@@ -44,8 +45,9 @@ def test_a_port_that_is_taken_is_told_in_one_line(tmp_path, monkeypatch):
     with socket.socket() as taken, misbehaving_upstream() as upstream:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        for name, value in {"WORKER_PORT": str(taken.getsockname()[1]), "LLM_BASE_URL": upstream.base_url, "DATA_DIR": str(tmp_path)}.items():
-            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("WORKER_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("LLM_BASE_URL", upstream.base_url)
+        monkeypatch.setenv("DATA_DIR", str(tmp_path))
         done = subprocess.run([sys.executable, "-m", "serve", "worker"], cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 2
     assert "WORKER_PORT: port" in done.stderr
