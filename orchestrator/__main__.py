@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from orchestrator.commands import audit, batch, classify, doctor, escalations, feedback, forgetting, keys, outbox, schema
+from orchestrator.commands import audit, batch, classify, doctor, escalations, feedback, forgetting, jobs, keys, outbox, schema
 from orchestrator.commands.verbs import Verbs, new_parser
 from orchestrator.errors import OrchestratorError, StoreUnavailableError
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = new_parser()
     verbs = Verbs(parser.add_subparsers(required=True, metavar="verb"))
-    for group in (classify, batch, escalations, feedback, audit, outbox, forgetting, keys, schema, doctor):
+    for group in (classify, batch, escalations, feedback, jobs, audit, outbox, forgetting, keys, schema, doctor):
         group.add_verbs(verbs)
     return parser
 

@@ -82,7 +82,7 @@ class JobQueue:
                     "id": job.id,
                     "created_at": now + timedelta(microseconds=place),  # a batch keeps its order
                     "status": jobs.Status.QUEUED.value,
-                    "rank": 0 if red_flags(job.message.text) else 1,
+                    "rank": jobs.RED_FLAG if red_flags(job.message.text) else jobs.RED_FLAG + 1,
                     "client": job.client,
                     "key": job.key,
                     "body_hash": job.body_hash,

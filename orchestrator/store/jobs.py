@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, or_, select, update
 
-from orchestrator.schema import Record
+from orchestrator.schema import Record, Severity
 from orchestrator.store import outbox, tables
 from orchestrator.store.tables import DataKey, Job
 
@@ -49,6 +49,17 @@ class Taken(Record):
     wrapped_key: str | None
 
 
+class Unhandled(Record):
+    """A job that failed for our faults; its message is kept."""
+
+    id: str
+    red_flag: bool
+    error: Error
+    attempts: int
+    created_at: datetime
+    finished_at: datetime
+
+
 class View(Record):
     """A job as its client sees it."""
 
@@ -76,6 +87,11 @@ class Depth(Record):
 
     waiting: int
     oldest_age_s: float
+
+
+RED_FLAG = 0  # the rank of a message with one
+UNHANDLED = "a queued message with a red flag could not be handled; it is not on the review desk: `python -m orchestrator jobs failed`"
+UNHANDLED_JOB = and_(Job.status == Status.FAILED.value, Job.sealed_message.is_not(None))
 
 
 def key_id(job_id: str) -> str:
@@ -110,23 +126,47 @@ def any_due(connection: Connection, now: datetime) -> bool:
 def finish(connection: Connection, job_id: str, now: datetime, *, result: dict[str, Any] | None = None, error: Error | None = None) -> None:
     """Write down how a job ended, once, whoever has it by now, and who wants to be told will be.
 
-    Its sealed message goes, but where the fault was ours: then it is all that is left of what somebody wrote. Nothing is written where
-    it has ended before or was erased.
+    Its sealed message goes, but where the fault was ours: then it is all that is left of what somebody wrote, and where that has a red
+    flag a person is paged, for no workflow will. Nothing is written where it has ended before or was erased.
     """
     going_on = and_(Job.id == job_id, Job.finished_at.is_(None))
-    job = connection.execute(select(Job.callback_url).where(going_on).with_for_update()).first()
+    job = connection.execute(select(Job.callback_url, Job.rank).where(going_on).with_for_update()).first()
     if job is None:
         return
     status = Status.DONE if error is None else Status.FAILED
     ended = {"status": status.value, "result": result, "error": error and error.value, "finished_at": now}
     kept = {} if error in STAYS else {"sealed_message": None}
     connection.execute(update(Job).where(going_on).values(ended | {"callback_url": None} | kept))
+    if error in STAYS and job.rank == RED_FLAG:
+        connection.execute(insert(tables.OutboxMessage), [_page(job_id, now)])
     if error not in STAYS:
         connection.execute(delete(DataKey).where(DataKey.request_id == key_id(job_id)))
     if job.callback_url:
         told = {"job_id": job_id, "status": status.value, "result": result, "error": error and error.value}
         message = outbox.new_message(outbox.Topic.JOB_FINISHED, job_id, told | {"callback_url": job.callback_url}, now)
         connection.execute(insert(tables.OutboxMessage), [message])
+
+
+def _page(job_id: str, now: datetime) -> dict[str, Any]:
+    told = {"severity": Severity.URGENT.value, "reason": UNHANDLED, "due_at": now.isoformat()}
+    # Not the key of the escalation that the message will have once it is handled.
+    key = f"{outbox.Topic.ESCALATION_OPENED.value}:{job_id}:{now.timestamp():.0f}"
+    return outbox.new_message(outbox.Topic.ESCALATION_OPENED, job_id, told, now) | {"key": key}
+
+
+def list_unhandled(connection: Connection, limit: int) -> list[Unhandled]:
+    """Return jobs that failed for our faults, those with a red flag first, then the oldest."""
+    names = [name for name in Unhandled.model_fields if name != "red_flag"]
+    query = select(*(getattr(Job, name) for name in names), (Job.rank == RED_FLAG).label("red_flag"))
+    rows = connection.execute(query.where(UNHANDLED_JOB).order_by(Job.rank, Job.created_at).limit(limit))
+    return [Unhandled(**row._mapping) for row in rows]
+
+
+def redrive(connection: Connection, ids: Sequence[str] | None = None) -> int:
+    """Queue jobs again that failed for our faults, all or those with the given ids, and return how many; erased ones stay as they are."""
+    which = UNHANDLED_JOB if ids is None else and_(UNHANDLED_JOB, Job.id.in_(ids))
+    anew = {"status": Status.QUEUED.value, "error": None, "finished_at": None, "attempts": 0, "run_after": outbox.AT_ONCE}
+    return int(connection.execute(update(Job).where(which).values(anew)).rowcount)
 
 
 def retry(connection: Connection, job: Taken, run_after: datetime) -> None:

@@ -42,6 +42,21 @@ def _keys(settings: Settings) -> Iterator[str]:
         yield f"API_KEYS_FILE: others may write {settings.api_keys_file}, and so make keys: chmod 600 it"
 
 
+def _clients_limits(settings: Settings) -> Iterator[str]:
+    """The general rate is looked at elsewhere; here those that single clients have of their own."""
+    if settings.workers == 1 or settings.redis_url is not None or settings.rate_limit_requests_per_minute or settings.api_keys_file is None:
+        return
+    try:
+        clients = key_file.read(settings.api_keys_file).clients
+    except ApiKeysError:
+        return  # told already
+    if limited := sum(client.requests_per_minute is not None for client in clients):
+        yield (
+            f"WORKERS: {settings.workers} processes would each keep limits of their own, and {limited} clients of API_KEYS_FILE have "
+            "one: set REDIS_URL, or WORKERS=1"
+        )
+
+
 def _tls(settings: Settings) -> Iterator[str]:
     certificate, key = settings.tls_cert_file, settings.tls_key_file
     if certificate is None and key is None:
@@ -110,6 +125,7 @@ def _scheme(url: str) -> str:
 
 
 CHECKS = (
+    Check(("workers", "redis_url", "rate_limit_requests_per_minute", "api_keys_file"), _clients_limits),
     Check(
         (
             "host",

@@ -53,7 +53,7 @@ class Queues(Collector):
         late = GaugeMetricFamily("outbox_oldest_pending_seconds", "Age of the oldest message that waits to be delivered.")
         waiting = GaugeMetricFamily("escalations_unresolved", "Escalations that nobody has resolved.", labels=["severity"])
         overdue = GaugeMetricFamily("escalations_overdue", "Those past the time by which somebody must act.", labels=["severity"])
-        depth = GaugeMetricFamily("jobs_depth", "Queued messages that are not finished, by status.", labels=["status"])
+        depth = GaugeMetricFamily("jobs_depth", "Queued messages that nobody has handled, by status.", labels=["status"])
         oldest = GaugeMetricFamily("jobs_oldest_age_seconds", "Age of the oldest queued message that is not finished; 0 without one.")
         if figures is not None:
             for family, counts in (

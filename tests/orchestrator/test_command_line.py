@@ -25,6 +25,8 @@ from orchestrator.commands.verbs import PROGRAM
 from orchestrator.keys import Keys
 from orchestrator.schema import Category, Message
 from orchestrator.store.database import writing
+from orchestrator.store.job_queue import JobQueue, NewJob
+from orchestrator.store.jobs import Error
 from orchestrator.store.ledger import Ledger
 from orchestrator.store.retention import RetentionDays, would_expire
 from orchestrator.testing import scripted_server
@@ -137,6 +139,8 @@ READERS = [
     "audit tail",
     "feedback list",
     "outbox list",
+    "jobs failed",
+    "jobs redrive",
     "retention",
     "erase C-1 --by me --yes",
 ]
@@ -432,6 +436,26 @@ def test_the_schema_goes_up_and_down_and_says_where_it_is(path, cli, found):
     assert found("migrate --down 0001 --yes")["revision"] == "0001"
     code, _, err = cli("migrate --to 9999")
     assert (code, "9999" in err) == (2, True)
+
+
+# --- queued messages
+
+
+def test_what_nobody_could_handle_is_listed_and_queued_again(store, cli, found):
+    assert cli("jobs failed")[1] == "there are none\n"
+    queue = JobQueue(store)
+    queue.submit(
+        [one := NewJob("desk", Message(text="refund me")), other := NewJob("desk", Message(text="my throat is closing up"))]
+    ).result()
+    for job in queue.take(limit=2, lease_s=60.0).result():
+        queue.finish(job, error=Error.INTERNAL).result()
+    assert [(job["id"], job["red_flag"], job["error"]) for job in found("jobs failed")] == [
+        (other.id, True, "internal"), (one.id, False, "internal")
+    ]  # fmt: skip
+    assert other.id in cli("jobs failed --limit 1")[1]
+    assert found(f"jobs redrive {one.id}") == {"redriven": 1}
+    assert cli("jobs redrive")[1] == "1 job(s) are queued again; the workers take them\n"
+    assert {job.id for job in queue.take(limit=2, lease_s=60.0).result()} == {one.id, other.id}
 
 
 # --- other systems

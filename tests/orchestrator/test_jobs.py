@@ -14,8 +14,8 @@ from orchestrator.errors import ConflictError, QueueFullError, StoreUnavailableE
 from orchestrator.jobs import Worker
 from orchestrator.response import ClassifyResponse
 from orchestrator.schema import Category, Channel, Message
-from orchestrator.store import tables
-from orchestrator.store.database import writing
+from orchestrator.store import figures, jobs, tables
+from orchestrator.store.database import reading, writing
 from orchestrator.store.job_queue import JobQueue, NewJob
 from orchestrator.store.jobs import Depth, Error, Status
 from orchestrator.store.ledger import Ledger
@@ -251,6 +251,50 @@ def test_a_job_that_never_succeeds_has_failed_with_a_kind(lite):
     work_off(lite, Scripted(lite.ledger, ValueError(SAID)))
     assert (lite.read(job).status, lite.read(job).error, lite.read(job).result) == (Status.FAILED, Error.INTERNAL, None)
     assert "Jane" not in everything(lite.ledger)
+
+
+def test_a_message_that_nobody_could_handle_is_shown_paged_where_it_has_a_red_flag_and_can_be_handled_again(queue, clock):
+    queue.attempts = 1
+    plain, red = put(queue, SAID, RED)
+    work_off(queue, Scripted(queue.ledger, ValueError(SAID), ValueError(RED)))
+    with reading(queue.ledger.engine) as connection:
+        shown = jobs.list_unhandled(connection, 10)
+        paged = connection.execute(select(tables.OutboxMessage.topic, tables.OutboxMessage.request_id, tables.OutboxMessage.payload)).all()
+    assert [(job.id, job.red_flag, job.error) for job in shown] == [(red, True, Error.INTERNAL), (plain, False, Error.INTERNAL)]
+    told = {"severity": "urgent", "reason": jobs.UNHANDLED, "due_at": clock.now.isoformat()}
+    assert [tuple(row) for row in paged] == [("escalation.opened", red, told)]
+    assert figures.count(queue.ledger.engine, clock.now).jobs["failed"] == 2
+    with writing(queue.ledger.engine) as connection:
+        assert jobs.redrive(connection, [plain, "no such job"]) == 1
+        assert jobs.redrive(connection) == 1
+        assert jobs.redrive(connection) == 0
+    work_off(queue, Scripted(queue.ledger))
+    assert [queue.read(job).status for job in (plain, red)] == [Status.DONE, Status.DONE]
+    assert figures.count(queue.ledger.engine, clock.now).jobs["failed"] == 0
+    with reading(queue.ledger.engine) as connection:
+        assert jobs.list_unhandled(connection, 10) == []
+
+
+def test_a_page_about_a_job_does_not_stand_in_the_way_of_its_escalation(lite, clock):
+    lite.attempts = 1
+    (job,) = put(lite, RED)
+    for _ in range(2):
+        work_off(lite, Scripted(lite.ledger, ValueError()))
+        with writing(lite.ledger.engine) as connection:
+            jobs.redrive(connection)
+        clock.now += timedelta(minutes=1)
+
+    class Safety(Scripted):
+        async def handle(self, message, *, request_id=None, idempotency=None, deadline_s=None, client=None):
+            outcome = make_outcome(request_id, Category.SAFETY_COMPLIANCE)
+            self.ledger.record(message, outcome, idempotency)
+            return outcome
+
+    work_off(lite, Safety(lite.ledger))
+    assert lite.read(job).status == Status.DONE
+    with reading(lite.ledger.engine) as connection:
+        opened = connection.scalars(select(tables.OutboxMessage.request_id).where(tables.OutboxMessage.topic == "escalation.opened"))
+        assert opened.all() == [job] * 3
 
 
 def test_a_key_used_for_another_message_meanwhile_is_a_conflict_at_once(lite):

@@ -259,6 +259,22 @@ def test_check_takes_settings_made_in_code_too():
     assert len(check(Settings(host=EVERYWHERE, workers=2))) == 2
 
 
+def test_several_processes_share_the_limits_that_single_clients_have(tmp_path):
+    path = tmp_path / "keys.json"
+    several = {"API_KEYS_FILE": str(path), "WORKERS": "2", "RATE_LIMIT_REQUESTS_PER_MINUTE": "0"}
+
+    def add(client, limit):
+        new = {"scopes": frozenset(Scope), "now": datetime.now(UTC), "requests_per_minute": limit}
+        change(path, lambda held: added(held, client, ApiKey.new(), **new))
+
+    add("desk", None)
+    assert problems_of(several) == []
+    add("mill", 5)
+    (problem,) = problems_of(several)
+    assert problem.startswith("WORKERS: 2 processes")
+    assert problems_of(several | {"WORKERS": "1"}) == problems_of(several | {"REDIS_URL": "redis://127.0.0.1:6379/0"}) == []
+
+
 def test_the_documented_table_is_the_codes():
     page = (ROOT / "docs" / "settings.md").read_text()
     assert settings_table() in page, "docs/settings.md: put in what `python -m serve settings` prints"

@@ -150,7 +150,7 @@ def test_what_waits_in_the_store_is_counted_by_status_and_severity(ledger):
     assert counted.outbox["pending"] >= 1
     assert counted.escalations == {"emergency": 0, "urgent": 2, "routine": 1}
     assert counted.overdue["urgent"] == 2
-    assert counted.jobs == {"queued": 2, "running": 0}
+    assert counted.jobs == {"queued": 2, "running": 0, "failed": 0}
     assert counted.jobs_oldest_s == pytest.approx(3690, abs=1)
     assert counted.outbox_oldest_s == pytest.approx(3600, abs=60)
 
