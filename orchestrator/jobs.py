@@ -128,9 +128,9 @@ class Worker:
             await asyncio.wrap_future(self._queue.finish(job, result=ClassifyResponse.of(outcome).model_dump(mode="json")))
 
     async def _failed(self, job: Taken, error: Exception) -> None:
-        """Try again later, or give the job up. What cannot be read with the keys of this process waits until they are right."""
+        """Try again later, or give the job up."""
         kind = _kind_of(error)
-        if kind == Error.CONFLICT or (kind != Error.UNREADABLE and job.attempts >= self._queue.attempts):
+        if kind == Error.CONFLICT or job.attempts >= self._queue.attempts:
             _log.error("job %s has failed at attempt %d: %s (%s)", job.id, job.attempts, kind.value, type(error).__name__)
             await asyncio.wrap_future(self._queue.finish(job, error=kind))
             return

@@ -53,6 +53,7 @@ class Entry:
             if "app" in scope:
                 self._routes = Routes(scope["app"])  # when the app starts, not for the first request, which would wait for it
             await self._app(scope, receive, send)
+            self._shed.tell()  # what the last second's timer would have told
             return
         started, request_id, route = time.perf_counter(), str(uuid.uuid4()), self._route(scope)
         state: dict[str, Any] = scope.setdefault("state", {})

@@ -23,6 +23,8 @@ from serve.telemetry.commits import timed
 from serve.telemetry.logs import Logging
 from serve.worker import work
 
+STOP_S = 5.0  # for who is still being told something
+
 
 async def work_until_stopped(
     opening: AbstractAsyncContextManager[Orchestrator],
@@ -89,4 +91,5 @@ async def _served(app: FastAPI, host: str, port: int) -> AsyncIterator[None]:
         yield
     finally:
         server.should_exit = True
-        await serving
+        await asyncio.wait({serving}, timeout=STOP_S)  # a client that does not read its answer is not waited for
+        serving.cancel()

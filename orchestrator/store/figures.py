@@ -12,6 +12,7 @@ from orchestrator.store.database import reading
 from orchestrator.store.escalations import SKEW, UNRESOLVED
 from orchestrator.store.outbox import ERASED, Status
 from orchestrator.store.tables import Escalation, Job, OutboxMessage
+from orchestrator.store.unhandled import IS_UNHANDLED
 
 
 class Figures(Record):
@@ -66,7 +67,7 @@ def _escalations(connection: Connection, now: datetime) -> tuple[dict[str, int],
 
 def _jobs(connection: Connection, now: datetime) -> tuple[dict[str, int], float]:
     unfinished = Job.status.in_([jobs.Status.QUEUED.value, jobs.Status.RUNNING.value])
-    query = select(Job.status, func.count()).where(or_(unfinished, jobs.UNHANDLED_JOB)).group_by(Job.status)
+    query = select(Job.status, func.count()).where(or_(unfinished, IS_UNHANDLED)).group_by(Job.status)
     wanted = (jobs.Status.QUEUED, jobs.Status.RUNNING, jobs.Status.FAILED)
     counts = dict.fromkeys((status.value for status in wanted), 0) | {row[0]: row[1] for row in connection.execute(query)}
     return counts, _age_s(connection.scalar(select(func.min(Job.created_at)).where(unfinished)), now)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from orchestrator.errors import ConflictError, KeysError, QueueFullError
 from orchestrator.incoming import digest_of
-from orchestrator.keys import unsealed
+from orchestrator.keys import Keys, unsealed
 from orchestrator.safety import red_flags
 from orchestrator.schema import Message
 from orchestrator.store import jobs, tables
@@ -137,10 +137,7 @@ class JobQueue:
 
     def message_of(self, job: jobs.Taken) -> Message:
         """Return the message of a job that was taken. Raises ``KeysError`` when no key opens it."""
-        if job.sealed_message is None or job.wrapped_key is None:
-            raise KeysError(f"job {job.id} has lost its message or the key of it")
-        secret = self.ledger.keys.unwrap(job.wrapped_key)
-        return Message.model_validate(json.loads(unsealed(secret, job.sealed_message)))
+        return open_message(self.ledger.keys, job.id, job.sealed_message, job.wrapped_key)
 
     def finish(self, job: jobs.Taken, *, result: dict[str, Any] | None = None, error: jobs.Error | None = None) -> Future[None]:
         """Write down how a job ended: with a result, or with an error."""
@@ -177,6 +174,13 @@ class JobQueue:
             self._counted, self._counted_at = self.depth().waiting, now
         if self._counted + wanted > self._limit:
             raise QueueFullError(f"{self._counted} messages wait, and at most {self._limit} may: nothing was accepted, try again later")
+
+
+def open_message(keys: Keys, job_id: str, sealed: str | None, wrapped_key: str | None) -> Message:
+    """Return the message of a job. Raises ``KeysError`` when no key opens it."""
+    if sealed is None or wrapped_key is None:
+        raise KeysError(f"job {job_id} has lost its message or the key of it")
+    return Message.model_validate(json.loads(unsealed(keys.unwrap(wrapped_key), sealed)))
 
 
 def idempotency_of(job: jobs.Taken, message: Message) -> Idempotency:

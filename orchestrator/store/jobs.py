@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -49,17 +50,6 @@ class Taken(Record):
     wrapped_key: str | None
 
 
-class Unhandled(Record):
-    """A job that failed for our faults; its message is kept."""
-
-    id: str
-    red_flag: bool
-    error: Error
-    attempts: int
-    created_at: datetime
-    finished_at: datetime
-
-
 class View(Record):
     """A job as its client sees it."""
 
@@ -90,8 +80,7 @@ class Depth(Record):
 
 
 RED_FLAG = 0  # the rank of a message with one
-UNHANDLED = "a queued message with a red flag could not be handled; it is not on the review desk: `python -m orchestrator jobs failed`"
-UNHANDLED_JOB = and_(Job.status == Status.FAILED.value, Job.sealed_message.is_not(None))
+UNHANDLED = "a queued message with a red flag could not be handled, and nobody may have seen it: `python -m orchestrator jobs failed`"
 
 
 def key_id(job_id: str) -> str:
@@ -149,24 +138,9 @@ def finish(connection: Connection, job_id: str, now: datetime, *, result: dict[s
 
 def _page(job_id: str, now: datetime) -> dict[str, Any]:
     told = {"severity": Severity.URGENT.value, "reason": UNHANDLED, "due_at": now.isoformat()}
-    # Not the key of the escalation that the message will have once it is handled.
-    key = f"{outbox.Topic.ESCALATION_OPENED.value}:{job_id}:{now.timestamp():.0f}"
+    # Not the key of the escalation that the message will have once it is handled, nor that of an earlier page.
+    key = f"{outbox.Topic.ESCALATION_OPENED.value}:{job_id}:{uuid.uuid4().hex}"
     return outbox.new_message(outbox.Topic.ESCALATION_OPENED, job_id, told, now) | {"key": key}
-
-
-def list_unhandled(connection: Connection, limit: int) -> list[Unhandled]:
-    """Return jobs that failed for our faults, those with a red flag first, then the oldest."""
-    names = [name for name in Unhandled.model_fields if name != "red_flag"]
-    query = select(*(getattr(Job, name) for name in names), (Job.rank == RED_FLAG).label("red_flag"))
-    rows = connection.execute(query.where(UNHANDLED_JOB).order_by(Job.rank, Job.created_at).limit(limit))
-    return [Unhandled(**row._mapping) for row in rows]
-
-
-def redrive(connection: Connection, ids: Sequence[str] | None = None) -> int:
-    """Queue jobs again that failed for our faults, all or those with the given ids, and return how many; erased ones stay as they are."""
-    which = UNHANDLED_JOB if ids is None else and_(UNHANDLED_JOB, Job.id.in_(ids))
-    anew = {"status": Status.QUEUED.value, "error": None, "finished_at": None, "attempts": 0, "run_after": outbox.AT_ONCE}
-    return int(connection.execute(update(Job).where(which).values(anew)).rowcount)
 
 
 def retry(connection: Connection, job: Taken, run_after: datetime) -> None:

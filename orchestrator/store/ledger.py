@@ -2,8 +2,8 @@
 
 Every write holds its audit event in the same transaction. An audit event is of a kind: ``classified`` holds what was decided and on
 which probabilities, ``corrected`` the label a person gave, which may be the one decided; ``claimed``, ``acknowledged``, ``resolved``,
-``overdue``, ``message_read``, ``erased`` and ``expired`` say what happened since, ``release_switched`` which release serves. Events from
-before there were kinds are classifications.
+``overdue``, ``message_read``, ``job_closed``, ``erased`` and ``expired`` say what happened since, ``release_switched`` which release
+serves. Events from before there were kinds are classifications.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Admission:
 
     async def _refuse(self, scope: Scope, send: Send, shed: Shed, *, urgent: bool) -> None:
         self._on_shed(shed.value)
-        scope["state"].setdefault("told", {})["shed"] = shed.value
+        scope.setdefault("state", {}).setdefault("told", {})["shed"] = shed.value
         if shed is Shed.GONE:
             return
         seconds = max(1, math.ceil(self._slots.free_in_s(urgent=urgent)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import Context
 
 EVERY_S = 1.0
 _log = logging.getLogger("serve.access")
@@ -23,10 +24,11 @@ class Crowd:
             self._others += 1
             return False
         self._within = True
-        asyncio.get_running_loop().call_later(EVERY_S, self._tell)
+        asyncio.get_running_loop().call_later(EVERY_S, self.tell, context=Context())  # not the first one's, with its request's id
         return True
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Tell how many others there were; the next one is the first again."""
         self._within = False
         if self._others:
             _log.info("more requests were shed", extra={"count": self._others})

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from in_process import has_jobs_left, until
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
-from orchestrator.errors import ConflictError, QueueFullError, StoreUnavailableError
+from orchestrator.errors import ConflictError, KeysError, OrchestratorError, QueueFullError, StoreUnavailableError
 from orchestrator.jobs import Worker
 from orchestrator.response import ClassifyResponse
 from orchestrator.schema import Category, Channel, Message
-from orchestrator.store import figures, jobs, tables
+from orchestrator.store import figures, jobs, tables, unhandled
 from orchestrator.store.database import reading, writing
 from orchestrator.store.job_queue import JobQueue, NewJob
 from orchestrator.store.jobs import Depth, Error, Status
@@ -253,26 +253,62 @@ def test_a_job_that_never_succeeds_has_failed_with_a_kind(lite):
     assert "Jane" not in everything(lite.ledger)
 
 
+def pages(queue):
+    query = select(tables.OutboxMessage.request_id, tables.OutboxMessage.payload).where(tables.OutboxMessage.topic == "escalation.opened")
+    with reading(queue.ledger.engine) as connection:
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def failed(queue, clock):
+    return figures.count(queue.ledger.engine, clock.now).jobs["failed"]
+
+
 def test_a_message_that_nobody_could_handle_is_shown_paged_where_it_has_a_red_flag_and_can_be_handled_again(queue, clock):
     queue.attempts = 1
     plain, red = put(queue, SAID, RED)
     work_off(queue, Scripted(queue.ledger, ValueError(SAID), ValueError(RED)))
-    with reading(queue.ledger.engine) as connection:
-        shown = jobs.list_unhandled(connection, 10)
-        paged = connection.execute(select(tables.OutboxMessage.topic, tables.OutboxMessage.request_id, tables.OutboxMessage.payload)).all()
+    shown = unhandled.list_unhandled(queue.ledger, 10)
     assert [(job.id, job.red_flag, job.error) for job in shown] == [(red, True, Error.INTERNAL), (plain, False, Error.INTERNAL)]
-    told = {"severity": "urgent", "reason": jobs.UNHANDLED, "due_at": clock.now.isoformat()}
-    assert [tuple(row) for row in paged] == [("escalation.opened", red, told)]
-    assert figures.count(queue.ledger.engine, clock.now).jobs["failed"] == 2
-    with writing(queue.ledger.engine) as connection:
-        assert jobs.redrive(connection, [plain, "no such job"]) == 1
-        assert jobs.redrive(connection) == 1
-        assert jobs.redrive(connection) == 0
+    assert pages(queue) == [(red, {"severity": "urgent", "reason": jobs.UNHANDLED, "due_at": clock.now.isoformat()})]
+    assert failed(queue, clock) == 2
+    assert unhandled.redrive(queue.ledger, [plain, "no such job"]) == 1
+    assert unhandled.redrive(queue.ledger) == 1
+    assert unhandled.redrive(queue.ledger) == 0
     work_off(queue, Scripted(queue.ledger))
     assert [queue.read(job).status for job in (plain, red)] == [Status.DONE, Status.DONE]
-    assert figures.count(queue.ledger.engine, clock.now).jobs["failed"] == 0
+    assert failed(queue, clock) == 0
+    assert unhandled.list_unhandled(queue.ledger, 10) == []
+
+
+def test_a_message_that_no_key_opens_is_given_up_too_and_paged(lite, clock):
+    lite.attempts = 1
+    (job,) = put(lite, RED)
+    with writing(lite.ledger.engine) as connection:
+        connection.execute(text("DELETE FROM data_keys"))
+    work_off(lite, Scripted(lite.ledger))
+    assert (lite.read(job).error, [told for told, _ in pages(lite)]) == (Error.UNREADABLE, [job])
+    with pytest.raises(KeysError, match="lost its message or the key"):
+        unhandled.read_message(lite.ledger, job, "Ann", "call back")
+
+
+def test_a_person_reads_one_which_is_audited_and_closes_it(queue, clock):
+    queue.attempts = 1
+    (job,) = put(queue, RED)
+    work_off(queue, Scripted(queue.ledger, ValueError()))
+    assert unhandled.read_message(queue.ledger, job, "Ann", "call jo@example.org back").text == RED
+    for by, reason in (("", "why"), ("Ann", " ")):
+        with pytest.raises(OrchestratorError, match="give both"):
+            unhandled.read_message(queue.ledger, job, by, reason)
+    unhandled.close(queue.ledger, job, "Ann")
+    told = [(event["kind"], event["request_id"], event["by"], event.get("reason")) for _, event in queue.ledger.events()]
+    assert told == [("message_read", job, "Ann", "call [EMAIL] back"), ("job_closed", job, "Ann", None)]
+    assert queue.ledger.verify() == []
+    assert (failed(queue, clock), unhandled.redrive(queue.ledger)) == (0, 0)
     with reading(queue.ledger.engine) as connection:
-        assert jobs.list_unhandled(connection, 10) == []
+        assert connection.scalar(select(func.count()).select_from(tables.DataKey)) == 0
+    for gone in (lambda: unhandled.close(queue.ledger, job, "Ann"), lambda: unhandled.read_message(queue.ledger, job, "Ann", "why")):
+        with pytest.raises(OrchestratorError, match="there is no failed job"):
+            gone()
 
 
 def test_a_page_about_a_job_does_not_stand_in_the_way_of_its_escalation(lite, clock):
@@ -280,8 +316,7 @@ def test_a_page_about_a_job_does_not_stand_in_the_way_of_its_escalation(lite, cl
     (job,) = put(lite, RED)
     for _ in range(2):
         work_off(lite, Scripted(lite.ledger, ValueError()))
-        with writing(lite.ledger.engine) as connection:
-            jobs.redrive(connection)
+        unhandled.redrive(lite.ledger)
         clock.now += timedelta(minutes=1)
 
     class Safety(Scripted):
@@ -292,9 +327,7 @@ def test_a_page_about_a_job_does_not_stand_in_the_way_of_its_escalation(lite, cl
 
     work_off(lite, Safety(lite.ledger))
     assert lite.read(job).status == Status.DONE
-    with reading(lite.ledger.engine) as connection:
-        opened = connection.scalars(select(tables.OutboxMessage.request_id).where(tables.OutboxMessage.topic == "escalation.opened"))
-        assert opened.all() == [job] * 3
+    assert [told for told, _ in pages(lite)] == [job] * 3
 
 
 def test_a_key_used_for_another_message_meanwhile_is_a_conflict_at_once(lite):

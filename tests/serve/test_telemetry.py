@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from prometheus_client.parser import text_string_to_metric_families
 from quoting_llm import collector
 from sqlalchemy import insert, update
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from orchestrator.engine import Orchestrator
 from orchestrator.errors import ConflictError, StoreUnavailableError
@@ -31,6 +32,7 @@ from serve.entry import CLASSIFY, Entry
 from serve.settings import Settings
 from serve.telemetry import Telemetry, processes
 from serve.telemetry.commits import timed
+from serve.telemetry.crowd import Crowd
 from serve.telemetry.queues import PATIENCE_S
 from serve.telemetry.routes import Routes
 from serve.telemetry.timing import Served, current, server_timing
@@ -376,3 +378,26 @@ def test_a_collector_that_is_away_holds_up_no_request_and_no_shutdown():
         tracing.record(Served("GET", "/health", 200, "id", started=1.0, ended=2.0))
     tracing.close()
     assert time.monotonic() - started < CLOSE_WITHIN_S + 3
+
+
+def test_of_a_crowd_the_first_is_told_by_itself_and_the_others_are_counted_without_its_id(monkeypatch, caplog):
+    monkeypatch.setattr("serve.telemetry.crowd.EVERY_S", 0.01)
+    seen = []
+
+    class Watched(Crowd):
+        def tell(self):
+            seen.append(get_contextvars())
+            super().tell()
+
+    async def main():
+        crowd = Watched()
+        with bound_contextvars(request_id="the first"):
+            assert [crowd.has_own_line() for _ in range(3)] == [True, False, False]
+        await asyncio.sleep(0.1)
+        assert crowd.has_own_line()
+        crowd.tell()
+
+    with caplog.at_level("INFO", "serve.access"):
+        asyncio.run(main())
+    assert [(line.message, line.count) for line in caplog.records] == [("more requests were shed", 2)]
+    assert seen == [{}, {}]
