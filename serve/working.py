@@ -91,5 +91,7 @@ async def _served(app: FastAPI, host: str, port: int) -> AsyncIterator[None]:
         yield
     finally:
         server.should_exit = True
-        await asyncio.wait({serving}, timeout=STOP_S)  # a client that does not read its answer is not waited for
-        serving.cancel()
+        await asyncio.wait({serving}, timeout=STOP_S)
+        for connection in tuple(server.server_state.connections):  # of clients that do not read their answers
+            connection.transport.abort()
+        await serving
