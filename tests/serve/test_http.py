@@ -1,13 +1,10 @@
-import asyncio
 import json
 import os
-import threading
-import time
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx2
 import pytest
-import uvicorn
+from asgi_calls import served
 
 from orchestrator.connect import open_classifier
 from orchestrator.engine import Orchestrator, standard_workflows
@@ -34,19 +31,11 @@ def serving(llm, database, *, kind=Ledger, **settings):
         yield Orchestrator(RELEASE.manifest.id, open_classifier(RELEASE, llm), standard_workflows(LocalOrders({})), ledger)
         ledger.close()
 
-    app = create_app(opening, Settings(**settings))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
+    with (
+        served(create_app(opening, Settings(**settings)), lifespan="on") as port,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        yield client
 
 
 @pytest.fixture

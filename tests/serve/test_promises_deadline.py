@@ -10,7 +10,7 @@ from service_process import HARM, HELLO, Service, service_process
 from orchestrator.testing import Toxic, Upstream, misbehaving_upstream
 
 DEADLINE_S = 1.5
-SLACK_S = 5.0  # two loaded cores; what is never answered is found all the same. `python -m benchmarks.limits` holds the figure
+SLACK_S = 5.0  # two loaded cores; what is never answered is found all the same. The figure: `python -m benchmarks.http.deadline`
 ATTEMPTS = 2
 FATE = {  # which failure a message meets, and how many requests are made for it at most
     Toxic.OK: (None, 1), Toxic.SLICER: (None, 1),

@@ -1,12 +1,10 @@
-import asyncio
 import os
-import threading
 import time
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx2
 import pytest
-import uvicorn
+from asgi_calls import served
 from rollout_parts import CHAMPION, SERVICE, Upstream, break_release, make_release, new_releases, orchestrator_of, saying
 
 from orchestrator.store.ledger import Ledger
@@ -28,20 +26,11 @@ def serving(database, data_dir, upstream):
             yield orchestrator_of(releases)
         ledger.close()
 
-    app = create_app(opening, Settings())
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join()
+    with (
+        served(create_app(opening, Settings()), lifespan="on") as port,
+        httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        yield client
 
 
 @pytest.fixture
